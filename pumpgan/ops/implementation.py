@@ -1,0 +1,28 @@
+"""Which implementation of the operators runs: the kernels in csrc, or the definitions in plain torch.
+
+`PUMPGAN_OPS=auto|native|reference` sets it for a process, `use(...)` from within. Nothing changes by itself later on.
+"""
+
+import importlib.util
+import os
+
+CHOICES = ("auto", "native", "reference")
+_chosen: str | None = None
+
+
+def use(choice: str) -> None:
+    """Chooses for the whole process. ValueError where `native` is asked for and pumpgan._C was not built."""
+    global _chosen
+    if choice not in CHOICES:
+        raise ValueError(f"ops: must be one of {', '.join(CHOICES)}, got {choice!r}")
+    built = importlib.util.find_spec("pumpgan._C") is not None
+    if choice == "native" and not built:
+        raise ValueError("ops: native kernels were asked for but pumpgan._C is not built; see Install in README.md")
+    _chosen = "reference" if choice == "reference" or not built else "native"
+
+
+def in_use() -> str:
+    """`native` or `reference`."""
+    if _chosen is None:
+        use(os.environ.get("PUMPGAN_OPS", "auto"))
+    return _chosen  # type: ignore[return-value]

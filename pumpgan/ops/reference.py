@@ -1,0 +1,77 @@
+"""What each operator must compute, in plain torch. The tests hold the kernels to these definitions."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+DEMODULATION_EPSILON = 1e-8
+
+
+def bias_act(x: Tensor, bias: Tensor | None = None, *, slope=0.2, gain=2**0.5, clamp=math.inf) -> Tensor:
+    if bias is not None:
+        x = x + bias.reshape(-1, *[1] * (x.ndim - 2))
+    return (F.leaky_relu(x, slope) * gain).clamp(-clamp, clamp)
+
+
+def upfirdn2d(x: Tensor, taps: Tensor, *, up=1, down=1, padding=(0, 0, 0, 0), gain=1.0, flip=False) -> Tensor:
+    """Zero-insertion by `up`, padding (left, right, top, bottom; negative crops), convolution, every `down`-th kept."""
+    n, c, h, w = x.shape
+    kernel = (torch.outer(taps, taps) if taps.ndim == 1 else taps).to(x.dtype) * gain
+    kernel = kernel if flip else kernel.flip(0, 1)  # conv2d correlates; a convolution flips
+    x = F.pad(x.reshape(n, c, h, 1, w, 1), (0, up - 1, 0, 0, 0, up - 1)).reshape(n, c, h * up, w * up)
+    x = F.conv2d(F.pad(x, padding), kernel.expand(c, 1, *kernel.shape).contiguous(), groups=c)
+    return x[:, :, ::down, ::down]
+
+
+def modulated_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    bias: Tensor | None = None,
+    noise: Tensor | None = None,
+    *,
+    demodulate=True,
+    up=1,
+    taps: Tensor | None = None,
+    slope=0.2,
+    gain=2**0.5,
+    clamp=math.inf,
+) -> Tensor:
+    """Karras et al. 2020, arXiv:1912.04958, equations 1 and 3: the weights are scaled and normalised for each sample."""
+    modulated = weight[None] * styles[:, None, :, None, None]  # [N, O, I, k, k]
+    y = x * styles[:, :, None, None]
+    if up == 1:
+        y = F.conv2d(y, weight, padding=weight.shape[-1] // 2)
+    else:
+        y = upsampling_convolution(y, weight, taps, up)
+    if demodulate:
+        scale = (modulated.square().sum(dim=(2, 3, 4)) + DEMODULATION_EPSILON).rsqrt()
+        y = y * scale[:, :, None, None]
+    if noise is not None:
+        y = y + noise
+    return bias_act(y, bias, slope=slope, gain=gain, clamp=clamp)
+
+
+def upsampling_convolution(x: Tensor, weight: Tensor, taps: Tensor, up: int) -> Tensor:
+    """Transposed convolution and low-pass filter; the result is `up` times as large as x."""
+    y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=up)
+    surplus = up * x.shape[-1] - y.shape[-1] + taps.shape[-1] - 1  # padding that makes the size come out
+    before = (surplus + 1) // 2
+    return upfirdn2d(y, taps, padding=(before, surplus - before) * 2, gain=up**2)
+
+
+def label_stats(logits: Tensor, *, temperature=1.0) -> tuple[Tensor, Tensor]:
+    fractions = (logits / temperature).softmax(dim=1).mean(dim=(2, 3))
+    winners = logits.argmax(dim=1).flatten(1)
+    counts = torch.zeros(logits.shape[:2], dtype=torch.int64, device=logits.device)
+    return fractions, counts.scatter_add_(1, winners, torch.ones_like(winners))
+
+
+def gaussian_kl(fractions: Tensor, mean: Tensor, std: Tensor, floor: Tensor) -> Tensor:
+    """KL(N(mean, std²) || N(mu, s²)) per class, mu and s² those of `fractions` over its rows."""
+    mu = fractions.mean(dim=0)
+    variance = (fractions - mu).square().sum(dim=0) / max(len(fractions) - 1, 1) + floor.square()
+    target = std.square() + floor.square()
+    return (variance / target).log() / 2 + (target + (mean - mu).square()) / (2 * variance) - 0.5
