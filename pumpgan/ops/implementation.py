@@ -10,15 +10,19 @@ CHOICES = ("auto", "native", "reference")
 _chosen: str | None = None
 
 
+def built() -> bool:
+    """Whether the kernels were compiled into this installation."""
+    return importlib.util.find_spec("pumpgan._C") is not None
+
+
 def use(choice: str) -> None:
     """Chooses for the whole process. ValueError where `native` is asked for and pumpgan._C was not built."""
     global _chosen
     if choice not in CHOICES:
         raise ValueError(f"ops: must be one of {', '.join(CHOICES)}, got {choice!r}")
-    built = importlib.util.find_spec("pumpgan._C") is not None
-    if choice == "native" and not built:
+    if choice == "native" and not built():
         raise ValueError("ops: native kernels were asked for but pumpgan._C is not built; see Install in README.md")
-    _chosen = "reference" if choice == "reference" or not built else "native"
+    _chosen = "reference" if choice == "reference" or not built() else "native"
 
 
 def in_use() -> str:
