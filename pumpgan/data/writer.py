@@ -1,0 +1,184 @@
+"""Making a dataset folder: it appears whole, or not at all."""
+
+import errno
+import io
+import json
+import os
+import shutil
+from collections import Counter, deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pumpgan.data.dataset import FORMAT, SPLITS, Entry, LabelClass, check_metadata
+
+MOST_PENDING = 256  # images handed to the encoding threads before `add` waits; bounds memory
+
+
+def check_new(out: Path) -> None:
+    """Raises OSError unless `out` is absent or an empty folder: nothing is ever overwritten."""
+    if out.is_dir():
+        if any(out.iterdir()):
+            raise FileExistsError(f"{out}: is not empty; choose another folder, or remove this one first")
+    elif out.exists() or out.is_symlink():
+        raise FileExistsError(f"{out}: is not a folder; choose another name")
+
+
+class DatasetWriter:
+    """Writes a dataset into a hidden folder beside `out`, and renames it to `out` when the `with` block ends well.
+
+    with DatasetWriter(out, name="plates", classes=PART_CLASSES, size=(128, 128), channels=1, flips="hv") as writer:
+        writer.add(Entry("plate_1", "train", photographs=("plate_1",)), image, label)
+
+    `out` must be absent or empty. Where the block fails, what was written is removed and the error goes on.
+    Encoding runs in threads; the bytes and their order depend on what is added alone.
+    """
+
+    def __init__(
+        self,
+        out: str | Path,
+        *,
+        name: str,
+        classes: Sequence[LabelClass],
+        size: tuple[int, int],
+        channels: int,
+        flips: str,
+        source: dict[str, Any] | None = None,
+        generator: dict[str, Any] | None = None,
+        image_labels: Sequence[str] = (),
+    ):
+        check_metadata(classes, size, channels, flips)
+        self.out = Path(out)
+        check_new(self.out)
+        self.classes, self.size, self.channels = tuple(classes), tuple(size), channels
+        self.image_labels = tuple(image_labels)
+        self.metadata: dict[str, Any] = {
+            "format": FORMAT,
+            "name": name,
+            "classes": [asdict(c) for c in classes],
+            "size": list(size),
+            "channels": channels,
+            "flips": flips,
+            "image_labels": list(image_labels),
+            "source": source or {},
+            "generator": generator,
+        }
+        self.palette = [value for c in self.classes for value in c.colour]
+        self.entries: list[Entry] = []
+        self.names: set[str] = set()
+        self.counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+        self.presence: dict[str, NDArray[np.int64]] = {split: np.zeros(len(classes), np.int64) for split in SPLITS}
+        self.pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> "DatasetWriter":
+        self.folder = self.out.parent / f".{self.out.name}.{os.getpid()}.partial"
+        try:
+            (self.folder / "images").mkdir(parents=True)
+            (self.folder / "labels").mkdir()
+        except OSError as error:
+            raise OSError(f"{self.out}: cannot be made here ({error.strerror}: {error.filename})") from error
+        self.threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "png")
+        return self
+
+    def add(self, entry: Entry, image: NDArray[np.uint8], label: NDArray[np.uint8] | None = None) -> None:
+        """Adds an image.
+
+        image: uint8 [H, W] with one channel, [H, W, 3] with three. label: class ids, uint8 [H, W]; None: unlabelled.
+        Raises ValueError where they do not fit the dataset or the name is taken, OSError where the disk refuses.
+        """
+        shape = self.size if self.channels == 1 else (*self.size, 3)
+        if image.shape != shape or image.dtype != np.uint8:
+            raise ValueError(f"image {entry.name}: must be uint8 {shape}, got {image.dtype} {image.shape}")
+        if label is not None and (label.shape != self.size or label.dtype != np.uint8):
+            raise ValueError(f"label {entry.name}: must be uint8 {self.size}, got {label.dtype} {label.shape}")
+        if label is not None and label.max(initial=0) >= len(self.classes):
+            raise ValueError(f"label {entry.name}: ids must be below {len(self.classes)}, got {label.max()}")
+        if entry.name in self.names:
+            raise ValueError(f"name: {entry.name!r} is taken by an earlier image")
+        if entry.image_label is not None and entry.image_label not in self.image_labels:
+            known = ", ".join(self.image_labels) or "none in this dataset"
+            raise ValueError(f"image_label of {entry.name}: must be one of {known}, got {entry.image_label!r}")
+        self.names.add(entry.name)
+        self.entries.append(entry)
+        self.counts[entry.split]["images"] += 1
+        if label is not None:
+            self.counts[entry.split]["labelled"] += 1
+            self.presence[entry.split] += np.bincount(label.ravel(), minlength=len(self.classes)) > 0
+        self.pending.append(self.threads.submit(self._write_pair, entry.name, image.copy(), label))
+        while len(self.pending) > MOST_PENDING:
+            self._finish(self.pending.popleft())
+
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            if error is None:
+                while self.pending:
+                    self._finish(self.pending.popleft())
+                self._write_text("images.jsonl", "".join(entry.to_json() + "\n" for entry in self.entries))
+                self.metadata["statistics"] = self._statistics()
+                text = json.dumps(self.metadata, indent=1, ensure_ascii=False, allow_nan=False)
+                self._write_text("dataset.json", text + "\n")
+                check_new(self.out)  # someone may have written there meanwhile
+                os.rename(self.folder, self.out)
+        finally:
+            self.threads.shutdown(wait=True, cancel_futures=True)
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+
+    def _statistics(self) -> dict[str, Any]:
+        return {
+            split: {
+                "images": self.counts[split]["images"],
+                "labelled": self.counts[split]["labelled"],
+                "images_with": {c.name: int(n) for c, n in zip(self.classes, self.presence[split], strict=True)},
+            }
+            for split in SPLITS
+        }
+
+    def _write_pair(self, name: str, image: NDArray[np.uint8], label: NDArray[np.uint8] | None) -> None:
+        write_file(self.folder / "images" / f"{name}.png", png(Image.fromarray(image)))
+        if label is not None:
+            write_file(self.folder / "labels" / f"{name}.png", label_png(label, self.palette))
+
+    def _write_text(self, name: str, text: str) -> None:
+        try:
+            write_file(self.folder / name, text.encode())
+        except OSError as error:
+            raise self._explained(error) from error
+
+    def _finish(self, future: Future[None]) -> None:
+        try:
+            future.result()
+        except OSError as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: OSError) -> OSError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return OSError(f"{self.out}: the disk is full; nothing was kept; free some space or write elsewhere")
+        return OSError(f"{self.out}: cannot be written ({error.strerror or error}); nothing was kept")
+
+
+def png(image: Image.Image) -> bytes:
+    """The image as the bytes of a PNG file of 8 bits a channel."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", bits=8)
+    return buffer.getvalue()
+
+
+def label_png(label: NDArray[np.uint8], palette: Sequence[int]) -> bytes:
+    """Class ids as a palette PNG: any viewer shows the class colours, any reader gets the ids.
+
+    palette: red, green, blue of class 0, of class 1, ... one after the other.
+    """
+    picture = Image.fromarray(label)
+    picture.putpalette(list(palette))
+    return png(picture)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
