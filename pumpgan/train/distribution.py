@@ -1,0 +1,176 @@
+"""Steering of label shares during training: what it remembers, when it begins, and how strongly it pulls.
+
+Measured settings (soft counts at temperature 0.1, a memory of four batches, a balance of 0.6 with a cap of twice that)
+are the defaults of the configuration; docs/decisions.md says why.
+"""
+
+import difflib
+import math
+
+import torch
+from torch import Tensor
+
+from pumpgan.losses.distribution import ShareTarget, gaussian_distance
+from pumpgan.ops import label_stats
+from pumpgan.train.config import SemganConfig
+
+RATE = 0.02  # of the running means
+CHECK_EVERY = 16  # steps between two looks at whether it may begin
+
+
+class ShareControl:
+    """Follows the generated shares of every class and steers those that `--dist-loss` names.
+
+    soft: [M, C] last share vectors, newest first, for the loss. hard: [W, C] last argmax shares, for the log and alarms.
+    """
+
+    def __init__(self, config: SemganConfig, real: ShareTarget, names: list[str], device: torch.device):
+        self.config, self.real, self.names = config, real, names
+        self.chosen = chosen_classes(config.dist_loss, names, real)
+        self.target = real.scaled(**config.target_factors())
+        classes = len(names)
+        self.memory_size = memory_size(config, real, self.chosen)
+        window = max(self.memory_size, 8 * config.batch)
+        self.state = {
+            "soft": torch.zeros(self.memory_size, classes, device=device),
+            "hard": torch.zeros(window, classes, device=device),
+            "seen": torch.zeros([], dtype=torch.int64),  # share vectors so far
+            "started": torch.tensor(-1, dtype=torch.int64),  # images when it began
+            "adversarial_norm": torch.zeros([], device=device),
+            "loss_norm": torch.zeros([], device=device),
+            "capped": torch.zeros([], device=device),  # running fraction of steps at the cap
+            "least_weight": torch.tensor(math.inf, device=device),
+            "most_weight": torch.zeros([], device=device),
+            "soft_mean": torch.zeros(classes, device=device),  # running
+        }
+
+    @property
+    def started(self) -> bool:
+        return bool(self.state["started"] >= 0)
+
+    def gradient(self, logits: Tensor, adversarial: Tensor, *, step: int, images: int) -> tuple[Tensor | None, dict]:
+        """What to add to the adversarial gradient at the label logits, and what to log.
+
+        logits: [B, C, H, W] leaf that requires grad. adversarial: its gradient so far. images: seen by the run.
+        """
+        self._maybe_begin(step, images)
+        steering = bool(self.chosen) and self.started
+        with torch.set_grad_enabled(steering):
+            soft, counts = label_stats(logits, temperature=self.config.dist_temperature)
+        hard = counts.float() / self.real.pixels
+        scalars: dict[str, Tensor] = {}
+        pull = None
+        if steering:
+            shares = soft + (hard - soft).detach() if self.config.dist_counts == "straight-through" else soft
+            filled = min(int(self.state["seen"]), self.memory_size)
+            loss = gaussian_distance(shares, self.target, self.chosen, self.state["soft"][:filled])
+            (pull,) = torch.autograd.grad(loss, logits)
+            pull, weight = self._weigh(pull, adversarial, images)
+            scalars = {"dist/loss": loss.detach(), "dist/weight": weight, "dist/capped": self.state["capped"].clone()}
+        self._remember(soft.detach(), hard)
+        return pull, scalars
+
+    def _weigh(self, pull: Tensor, adversarial: Tensor, images: int) -> tuple[Tensor, Tensor]:
+        state, config = self.state, self.config
+        pull_norm, adversarial_norm = pull.norm(), adversarial.norm()
+        for name, norm in (("loss_norm", pull_norm), ("adversarial_norm", adversarial_norm)):
+            state[name] = torch.where(state[name] == 0, norm, state[name].lerp(norm, RATE))
+        if config.dist_lambda:
+            weight = torch.full_like(pull_norm, config.dist_lambda)
+        else:
+            wanted = config.dist_balance * state["adversarial_norm"] / state["loss_norm"]
+            most = 2 * config.dist_balance * state["adversarial_norm"] / pull_norm
+            weight = torch.minimum(wanted, most)
+            state["capped"] = state["capped"].lerp((wanted > most).float(), RATE)
+        state["least_weight"] = torch.minimum(state["least_weight"], weight)
+        state["most_weight"] = torch.maximum(state["most_weight"], weight)
+        if config.dist_decay:
+            weight = weight * 0.5 ** ((images - int(state["started"])) / (config.dist_decay * 1000))
+        return pull * weight, weight
+
+    def _remember(self, soft: Tensor, hard: Tensor) -> None:
+        state = self.state
+        state["soft_mean"] = soft.mean(0) if int(state["seen"]) == 0 else state["soft_mean"].lerp(soft.mean(0), RATE)
+        for name, new in (("soft", soft), ("hard", hard)):
+            state[name] = torch.cat([new.to(state[name].dtype), state[name]])[: len(state[name])]
+        state["seen"] = state["seen"] + len(soft)
+
+    def _maybe_begin(self, step: int, images: int) -> None:
+        if not self.chosen or self.started:
+            return
+        if self.config.dist_start != "auto":
+            begin = images >= 1000 * float(self.config.dist_start)
+        else:
+            begin = step % CHECK_EVERY == 0 and self.common_classes_drawn()
+        if begin:
+            self.state["started"] = torch.tensor(images, dtype=torch.int64)
+
+    def common_classes_drawn(self) -> bool:
+        """Every class in at least half of the real images stands in at least half as many generated ones."""
+        if int(self.state["seen"]) < len(self.state["hard"]):
+            return False
+        presence = (self.state["hard"] > 0).double().mean(dim=0).cpu()
+        common = self.real.presence >= 0.5
+        return bool((presence[common] >= self.real.presence[common] / 2).all())
+
+    def drawn(self) -> dict[str, tuple[float, float]]:
+        """{class: (presence, mean share)} over the window of last generated label maps, hard counts."""
+        window = self.state["hard"][: max(1, int(self.state["seen"]))]
+        presence, share = (window > 0).double().mean(dim=0).tolist(), window.double().mean(dim=0).tolist()
+        return {name: (presence[c], share[c]) for c, name in enumerate(self.names)}
+
+    def alarms(self) -> list[str]:
+        """What about the steering itself deserves a warning now, in sentences."""
+        found = []
+        if not self.chosen:
+            return found
+        if not self.started:
+            return [f"dist-loss {self.config.dist_loss}: has not begun; common classes are not drawn often enough yet"]
+        state, drawn = self.state, self.drawn()
+        for c in self.chosen:
+            name, (presence, share) = self.names[c], drawn[self.names[c]]
+            wanted, soft = float(self.target.mean[c]), float(state["soft_mean"][c])
+            if presence == 0:
+                found.append(f"{name}: not one generated label has it while its loss is on")
+            elif soft > 0.7 * wanted and share < soft / 2:
+                found.append(f"{name}: soft mass {100 * soft:.3f} % meets the target, pixels {100 * share:.3f} % do not")
+            vectors = (self.memory_size + self.config.batch) * float(self.real.presence[c])
+            if vectors < 15:
+                found.append(f"{name}: its statistics rest on {vectors:.1f} expected occurrences; raise --dist-memory")
+        if float(state["capped"]) > 0.3:
+            found.append(f"dist-loss: at its cap in {100 * float(state['capped']):.0f} % of the steps")
+        if float(state["most_weight"]) > 100 * float(state["least_weight"]):
+            found.append("dist-loss: its weight has moved more than a hundredfold")
+        return found
+
+
+def chosen_classes(asked: str, names: list[str], real: ShareTarget) -> list[int]:
+    """Class ids that `--dist-loss` means; ValueError for an unknown class or a named one that no real label holds."""
+    if not asked:
+        return []
+    present = [bool(p > 0) for p in real.presence]
+    if asked == "all":
+        return [c for c in range(1, len(names)) if present[c]]
+    chosen = []
+    for name in (part.strip() for part in asked.split(",")):
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; the classes are {', '.join(names)}"
+            raise ValueError(f"--dist-loss: no class is called {name!r}{hint}")
+        c = names.index(name)
+        if not present[c]:
+            raise ValueError(f"--dist-loss: no training label has a pixel of {name!r}, so there is no share to aim at")
+        chosen.append(c)
+    return sorted(set(chosen))
+
+
+def skipped_classes(asked: str, names: list[str], real: ShareTarget) -> list[str]:
+    """What `all` leaves out because no real label has it."""
+    return [n for c, n in enumerate(names) if asked == "all" and c and not real.presence[c] > 0]
+
+
+def memory_size(config: SemganConfig, real: ShareTarget, chosen: list[int]) -> int:
+    if config.dist_memory >= 0:
+        return config.dist_memory
+    rarest = min((float(real.presence[c]) for c in chosen), default=1.0)
+    return max(4 * config.batch, math.ceil(15 / rarest))

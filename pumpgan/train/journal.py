@@ -1,0 +1,100 @@
+"""What a run tells: log.jsonl and TensorBoard for later, a progress bar for now."""
+
+import json
+import math
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+
+class Journal:
+    """Opens a run's log, cut back to `step`: what stands beyond was lost with the steps it tells of.
+
+    seconds: training time of earlier invocations.
+    """
+
+    def __init__(self, run: Path, *, step: int, goal: int | None, batch: int, seconds: float, quiet: bool = False):
+        from torch.utils.tensorboard import SummaryWriter  # takes a second to import
+
+        self.path = run / "log.jsonl"
+        keep = lines_up_to(self.path, step)
+        self.path.write_text("".join(keep))
+        self.file = open(self.path, "a", buffering=1)  # noqa: SIM115  lives as long as the run
+        self.events = SummaryWriter(str(run), purge_step=step + 1 if step else None)
+        self.batch, self.before = batch, seconds
+        self.begun = self.last_time = time.monotonic()
+        self.last_step = step
+        self.bar = tqdm(total=goal, initial=step, unit="step", smoothing=0.05, disable=quiet, dynamic_ncols=True)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of this invocation."""
+        return time.monotonic() - self.begun
+
+    @property
+    def seconds(self) -> float:
+        return self.before + self.elapsed
+
+    def log(self, step: int, scalars: dict[str, float], main: str) -> None:
+        """One line in log.jsonl; the bar shows scalars[main], images a second and the time left."""
+        now = time.monotonic()
+        rate = (step - self.last_step) * self.batch / max(now - self.last_time, 1e-9)
+        self.last_time, self.last_step = now, step
+        line: dict[str, Any] = {"step": step, "images": step * self.batch, "seconds": round(self.seconds, 2)}
+        line |= {"images_per_second": round(rate, 2), "peak_memory_bytes": peak_memory()}
+        self._write(line | scalars)
+        for name, value in {"images_per_second": rate, **scalars}.items():
+            self.events.add_scalar(name, value, step)
+        self.bar.set_postfix_str(f"loss {scalars.get(main, math.nan):.3f}, {rate:.0f} images/s")
+
+    def advance(self) -> None:
+        self.bar.update()
+
+    def warn(self, step: int, warnings: list[str]) -> None:
+        self._write({"step": step, "warnings": warnings})
+        for warning in warnings:
+            self.say(f"warning at step {step}: {warning}")
+
+    def picture(self, step: int, name: str, pixels) -> None:
+        """pixels: uint8 [H, W, 3]."""
+        self.events.add_image(name, pixels, step, dataformats="HWC")
+
+    def say(self, text: str) -> None:
+        tqdm.write(text)
+
+    def flush(self) -> None:
+        self.file.flush()
+        self.events.flush()
+
+    def close(self) -> None:
+        self.bar.close()
+        self.events.close()
+        self.file.close()
+
+    def _write(self, line: dict[str, Any]) -> None:
+        plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
+        self.file.write(json.dumps(plain, allow_nan=False) + "\n")
+
+
+def lines_up_to(path: Path, step: int) -> list[str]:
+    """The whole lines of a log whose step is at most `step`."""
+    if not path.exists():
+        return []
+    kept = []
+    for line in path.read_text().splitlines(keepends=True):
+        if not line.endswith("\n"):
+            break  # cut off by a crash
+        if json.loads(line)["step"] <= step:
+            kept.append(line)
+    return kept
+
+
+def peak_memory() -> int:
+    """Bytes: of the device where there is one, else of this process."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,147 @@
+"""The training loop, in the order things happen: draw, take a step, look at flags, log, save."""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pumpgan.data.stream import Stream
+from pumpgan.models.discriminators import signed_one_hot
+from pumpgan.train.checkpoint import latest, save_checkpoint, versions
+from pumpgan.train.journal import Journal
+from pumpgan.train.semgan import NEVER, PHASE_NAMES, Semgan, Step, take_step
+
+LOG_EVERY = 16  # steps; the device is asked for its flags and figures only then
+SAVE_EVERY = 300.0  # seconds
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Where a run ends: a step, or minutes of this invocation, whichever is set."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    def reached(self, step: int, elapsed: float) -> bool:
+        over = self.minutes is not None and elapsed >= 60 * self.minutes
+        return over or (self.steps is not None and step >= self.steps)
+
+
+class Interrupted(Exception):
+    """A signal asked the run to leave; everything is saved. `signal` is its number."""
+
+    def __init__(self, number: int):
+        super().__init__(f"stopped by signal {number}")
+        self.signal = number
+
+
+def train(
+    gan: Semgan,
+    images: Stream,
+    labelled: Stream,
+    *,
+    run: Path,
+    goal: Goal,
+    journal: Journal,
+    digest: str,
+    sample: Callable[[Semgan], list[str]],
+) -> None:
+    """Trains to `goal` from wherever `gan` stands; a grid and a checkpoint at the start, every five minutes, at the end.
+
+    images: what the image discriminator sees. labelled: what the label discriminator sees.
+    sample: draws a sample sheet into the run folder and returns warnings about what it shows.
+    Raises Interrupted on SIGTERM and Ctrl-C, ValueError when a loss or gradient is not finite.
+    """
+    config = gan.config
+
+    def save(*, finished: bool) -> None:
+        check_finite(gan, run)
+        journal.warn(gan.step, warnings) if (warnings := sample(gan) + gan.control.alarms()) else None
+        journal.flush()
+        state = {
+            "step": gan.step,
+            "images": gan.images,
+            "seconds": journal.seconds,
+            "finished": finished,
+            "threads": torch.get_num_threads(),
+            "versions": versions(),
+            "digest": digest,
+        }
+        every = max(1, config.snapshot_kimg * 1000 // config.batch)
+        crossed = gan.step // every > saved_step // every
+        save_checkpoint(run, *gan.tensors(), state, snapshot=crossed)
+
+    saved_step = gan.step
+    last = latest(run)
+    if last is None or last.step != gan.step:
+        save(finished=False)
+    saved_time = time.monotonic()
+    with signals() as received:
+        while not goal.reached(gan.step, journal.elapsed):
+            torch.manual_seed((config.seed << 32) + gan.step)  # a resumed run draws what the unbroken one would have
+            real, with_labels = images(gan.step), labelled(gan.step)
+            assert with_labels.labels is not None
+            hot = signed_one_hot(with_labels.labels, len(gan.control.names))
+            scalars = take_step(gan, Step(real.images, with_labels.images, hot))
+            journal.advance()
+            if gan.step % LOG_EVERY == 0:
+                check_finite(gan, run)
+                journal.log(gan.step, figures(gan, scalars), "loss/generator")
+            if received or time.monotonic() - saved_time > SAVE_EVERY:
+                save(finished=False)
+                saved_step, saved_time = gan.step, time.monotonic()
+            if received:
+                raise Interrupted(received[0])
+        mark_finished(run, gan.step) if gan.step == saved_step else save(finished=True)
+
+
+def figures(gan: Semgan, scalars: dict[str, torch.Tensor]) -> dict[str, float]:
+    """What a log line holds: the phases' scalars, and presence and pixels of each class in the last generated labels."""
+    values = {name: float(value) for name, value in scalars.items()}
+    for name, (presence, share) in gan.control.drawn().items():
+        values[f"labels/{name}/presence_percent"] = 100 * presence
+        values[f"labels/{name}/pixels_percent"] = 100 * share
+    return values
+
+
+def check_finite(gan: Semgan, run: Path) -> None:
+    bad = gan.first_bad_step.tolist()
+    if min(bad) == NEVER:
+        return
+    step, phase = min(bad), PHASE_NAMES[bad.index(min(bad))]
+    last = latest(run)
+    good = f"the last good checkpoint is {last.path}" if last else "no checkpoint was reached"
+    raise ValueError(f"step {step}: loss or gradient of phase {phase} is not finite; training stops; {good}")
+
+
+def mark_finished(run: Path, step: int) -> None:
+    """The goal was reached at a step whose checkpoint stands already: only its mark changes."""
+    checkpoint = latest(run, step)
+    if checkpoint and not checkpoint.state.get("finished"):
+        aside = checkpoint.path / ".state.json"
+        aside.write_text(json.dumps({**checkpoint.state, "finished": True}, indent=1))
+        aside.rename(checkpoint.path / "state.json")
+
+
+@contextmanager
+def signals() -> Iterator[list[int]]:
+    """Yields a list that receives SIGTERM and SIGINT; a second one of them acts as it did before."""
+    received: list[int] = []
+    before = {}
+
+    def note(number, frame):
+        received.append(number)
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before[number] = signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
