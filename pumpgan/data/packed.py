@@ -223,8 +223,8 @@ def write_arrays(folder: Path, name: str, dataset: Dataset, entries: tuple[Entry
                     labelled[i] = label is not None
                     labels.write(bytes(size[0] * size[1]) if label is None else label.tobytes())
             (aside / "labelled").write_bytes(labelled.tobytes())
-            written = [torch.from_numpy(np.memmap(aside / n, np.uint8, "c", shape=s)) for n, s in shapes.items()]
-            content = digest(*written, torch.from_numpy(labelled))
+            pixels, ids = (torch.from_numpy(np.memmap(aside / n, np.uint8, "c", shape=s)) for n, s in shapes.items())
+            content = digest(pixels, ids, torch.from_numpy(labelled))
             (aside / "digest.json").write_text(json.dumps(content))
             for old in folder.glob(f"{name.rpartition('-')[0]}-*"):
                 shutil.rmtree(old, ignore_errors=True)  # another process may be doing the same
