@@ -41,17 +41,17 @@ def modulated_conv2d(
 ) -> Tensor:
     """Karras et al. 2020, arXiv:1912.04958, equations 1 and 3: the weights are scaled and normalised for each sample."""
     modulated = weight[None] * styles[:, None, :, None, None]  # [N, O, I, k, k]
-    y = x * styles[:, :, None, None]
+    y = (x * styles[:, :, None, None]).to(x.dtype)  # parameters may be wider than x
     if up == 1:
-        y = F.conv2d(y, weight, padding=weight.shape[-1] // 2)
+        y = F.conv2d(y, weight.to(x.dtype), padding=weight.shape[-1] // 2)
     else:
-        y = upsampling_convolution(y, weight, taps, up)
+        y = upsampling_convolution(y, weight.to(x.dtype), taps, up)
     if demodulate:
         scale = (modulated.square().sum(dim=(2, 3, 4)) + DEMODULATION_EPSILON).rsqrt()
         y = y * scale[:, :, None, None]
     if noise is not None:
         y = y + noise
-    return bias_act(y, bias, slope=slope, gain=gain, clamp=clamp)
+    return bias_act(y, bias, slope=slope, gain=gain, clamp=clamp).to(x.dtype)
 
 
 def upsampling_convolution(x: Tensor, weight: Tensor, taps: Tensor, up: int) -> Tensor:
