@@ -1,17 +1,18 @@
 """A picture and its label map, painted together from the same geometry: distance in, colour and class out.
 
-Shapes are signed distances (negative inside) in units where the frame spans [-1, 1] both ways, x to the right and y down. The
-image is sampled several times a pixel and averaged; the label is the one at the pixel's centre, so it has no mixed pixels.
+Shapes are signed distances (negative inside) in units where the frame spans [-1, 1] both ways, x to the right and y
+down. The image is sampled several times a pixel and averaged; the label is the one at the pixel's centre.
 """
 
 import copy
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 Colour = Sequence[float] | Array  # three values in [0, 1], or an array [3, H, W] of them
 
 
@@ -22,7 +23,7 @@ class Canvas:
     """
 
     def __init__(self, size: int, samples: int = 3) -> None:
-        """A black picture of `size` pixels, `samples` samples a pixel along each axis; odd, so that one is in the centre."""
+        """A black picture, `size` pixels a side, `samples` samples a pixel along each axis: odd, so one is central."""
         if size < 1 or samples < 1 or samples % 2 == 0:
             raise ValueError(f"Canvas: size must be positive and samples odd, got size {size}, samples {samples}")
         side = size * samples
@@ -60,7 +61,7 @@ class Canvas:
         """Covers the inside of a shape. `softness` (units) widens the edge of the image, never that of the label."""
         alpha = 0.5 - distance / max(self.step, softness)
         np.clip(alpha, 0, 1, out=alpha)
-        self.blend(alpha * np.float32(opacity) if np.isscalar(opacity) else alpha * opacity, colour)
+        self.blend(alpha * np.asarray(opacity, np.float32), colour)
         if label is not None:
             self.label[distance < 0] = label
 
@@ -76,7 +77,8 @@ class Canvas:
     def finish(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Image float32 [size, size, 3] in [0, 1] and label uint8 [size, size]."""
         n, middle = self.samples, self.samples // 2
-        image = self.image.reshape(3, self.size, n, self.size, n).mean(axis=(2, 4)).transpose(1, 2, 0)
+        total = sum(self.image[:, row::n, column::n] for row in range(n) for column in range(n))
+        image = np.asarray(total, np.float32).transpose(1, 2, 0) / (n * n)
         return np.clip(image, 0, 1), np.ascontiguousarray(self.label[middle::n, middle::n])
 
 
@@ -107,6 +109,18 @@ def smooth_step(x: Array, low: float, high: float) -> Array:
     return t * t * (3 - 2 * t)
 
 
+def squircle(across: Array, down: Array, squareness: float) -> Array:
+    """Radius in a norm between round (0) and nearly square (1); across and down must not be negative."""
+    a, b = across * across, down * down
+    return (1 - squareness) * np.sqrt(a + b) + squareness * np.sqrt(np.sqrt(a * a + b * b))
+
+
+def smooth_union(first: Array, second: Array, width: float) -> Array:
+    """Distance to both shapes together, the notch between them filled over `width`."""
+    bridge = np.clip(width - np.abs(first - second), 0, None)
+    return np.minimum(first, second) - bridge * bridge / (4 * width)
+
+
 def bell(x: Array, y: Array, sx: float, sy: float) -> Array:
     """A Gaussian hill of height 1 at the origin."""
     return np.exp(-0.5 * ((x / sx) ** 2 + (y / sy) ** 2))
@@ -118,19 +132,23 @@ def noise(random: np.random.Generator, canvas: Canvas, cells: int) -> Array:
     Cubic B-spline of a lattice of normal draws; the same picture at any size.
     """
     lattice = random.standard_normal((cells + 3, cells + 3)).astype(np.float32)
-    return (spline(canvas.frame_y[:, 0], cells) @ lattice @ spline(canvas.frame_x[0], cells).T) * np.float32(2.1)
+    down, across = (
+        spline(float(at[0]), canvas.step, len(at), cells) for at in (canvas.frame_y[:, 0], canvas.frame_x[0])
+    )
+    return down @ lattice @ across.T
 
 
-def spline(positions: Array, cells: int) -> Array:
-    """Weights [len(positions), cells + 3] of a uniform cubic B-spline over [-1, 1]."""
-    at = (positions + 1) * (cells / 2)
+@lru_cache(64)
+def spline(start: float, step: float, count: int, cells: int) -> Array:
+    """Weights [count, cells + 3] of a uniform cubic B-spline over [-1, 1], scaled to keep the spread of the lattice."""
+    at = (start + 1 + step * np.arange(count, dtype=np.float32)) * (cells / 2)
     distance = np.abs(at[:, None] - (np.arange(cells + 3, dtype=np.float32) - 1))
     near = 2 / 3 - distance**2 + distance**3 / 2
-    return np.where(distance < 1, near, np.clip(2 - distance, 0, None) ** 3 / 6).astype(np.float32)
+    return (1.45 * np.where(distance < 1, near, np.clip(2 - distance, 0, None) ** 3 / 6)).astype(np.float32)
 
 
 class Grain:
-    """A random function of one coordinate, for strands and weaves: `grain(s)` has standard deviation about 1, period 1."""
+    """A random function of one coordinate, for strands of hair: `grain(s)` has standard deviation 1 and period 1."""
 
     RESOLUTION = 1024
 

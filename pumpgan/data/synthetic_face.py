@@ -1,8 +1,8 @@
-"""Procedural portraits with pixel labels, framed like CelebA-HQ: data for tests and a first run, made from a seed alone.
+"""Procedural portraits with pixel labels, framed like CelebA-HQ: data for tests and a first run, made from a seed.
 
-`draw_traits` decides what the person looks like, `paint` draws it from back to front. Class ids are those of `FACE_CLASSES`;
-neck and clothes are drawn but belong to the background. As in CelebAMask-HQ, an eyeglass covers its lenses, but eyes and brows
-seen through it keep their own class.
+`draw_traits` decides what the person looks like, `paint` draws it from back to front. Class ids are those of
+`FACE_CLASSES`; neck and clothes are drawn but belong to the background. As in CelebAMask-HQ, an eyeglass covers its
+lenses, but eyes and brows seen through it keep their own class.
 """
 
 import numpy as np
@@ -95,8 +95,8 @@ def paint_backdrop(head: Head) -> None:
             spot.paint(disc, tint, opacity=random.uniform(0.15, 0.5), softness=0.03)
     elif t.backdrop == "wall":
         for _ in range(int(random.integers(1, 4))):
-            edge, tilt, tint = random.uniform(-0.9, 0.9), random.normal(0, 0.08), random.uniform(0.6, 1.35)
-            head.darken(1 + np.float32(tint - 1) * smooth_step(x - edge + tilt * y, -0.02, 0.02))
+            edge, tilt, factor = random.uniform(-0.9, 0.9), random.normal(0, 0.08), random.uniform(0.6, 1.35)
+            head.darken(1 + np.float32(factor - 1) * smooth_step(x - edge + tilt * y, -0.02, 0.02))
         head.darken(1 + 0.03 * noise(random, head, 40))
 
 
@@ -149,7 +149,7 @@ def paint_glasses(head: Head) -> None:
     glare = 0.5 * smooth_step(np.abs(across + 0.6 * v + 0.05 * np.sign(part.u)), 0.045, 0.015)
     if t.glasses == "sun":
         tint = 0.05 + 0.22 * smooth_step(v, -0.15, 0.16)
-        part.paint(lens, (0.9 * tint, 0.95 * tint, tint)[0] * np.ones((3, 1, 1), np.float32), opacity=0.95)
+        part.paint(lens, tint * np.array([0.9, 0.95, 1.0], np.float32)[:, None, None], opacity=0.95)
         part.blend(0.45 * glare * (lens < 0), (0.75, 0.82, 0.9))
     else:
         part.paint(lens, (0.86, 0.92, 0.96), opacity=0.10 + 0.28 * glare)
@@ -185,14 +185,19 @@ def paint_earrings(head: Head) -> None:
             jewel(part, x, y, 0.026, t.metal)
             jewel(part, x, (y - 0.20 * s) * 0.8, 0.068 * s, t.gem)
         else:
-            part.paint(np.maximum(np.abs(x) - 0.018 - 0.014 * np.sin(y * 60), np.abs(y - 0.22 * s) - 0.22 * s), metal, EARRING)
+            part.paint(
+                np.maximum(np.abs(x) - 0.018 - 0.014 * np.sin(y * 60), np.abs(y - 0.22 * s) - 0.22 * s), metal, EARRING
+            )
             for k in range(3):
                 jewel(part, x, y - (0.10 + 0.16 * k) * s, (0.034 + 0.010 * k) * s, t.gem)
 
 
 def jewel(part: Head, x: Array, y: Array, radius: float, colour: tuple[float, float, float]) -> None:
     """A round stone or pearl: dark below, a spark towards the lamp."""
-    fall = np.clip((x * part.traits.light[0] + (y + 0.0) * part.traits.light[1]) / radius, -1, 1)
+    fall = np.clip((x * part.traits.light[0] + y * part.traits.light[1]) / radius, -1, 1)
     base = np.asarray(colour, np.float32)[:, None, None] * (0.72 + 0.45 * fall)
     part.paint(ellipse(x, y, radius, radius), base, EARRING)
-    part.paint(ellipse(x - 0.3 * radius * np.sign(part.traits.light[0]), y + 0.35 * radius, 0.3 * radius, 0.3 * radius), (1, 1, 1))
+    part.paint(
+        ellipse(x - 0.3 * radius * np.sign(part.traits.light[0]), y + 0.35 * radius, 0.3 * radius, 0.3 * radius),
+        (1, 1, 1),
+    )

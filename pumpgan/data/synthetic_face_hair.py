@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pumpgan.data.canvas import Array, Grain, ellipse, noise, rounded_box, smooth_step
+from pumpgan.data.canvas import Array, Grain, ellipse, noise, rounded_box, smooth_step, smooth_union, squircle
 from pumpgan.data.synthetic_face_head import EGG_CENTRE, HAIR, HAT, Head
 
 FALLING = ("bob", "long", "curly")  # styles that go below the ears
@@ -36,6 +36,8 @@ def outer_outline(head: Head) -> Array:
     top = EGG_CENTRE - t.crown + 1.25 * thick
     cap = ellipse(head.x, head.y - EGG_CENTRE + 0.05, t.half_width + thick, top)
     if t.style not in FALLING:
+        cap = -smooth_union(-cap, 0.46 - head.y - 0.6 * np.abs(head.x), 0.1)  # cropped at the nape
+    if t.style not in FALLING:
         outline = cap
         if t.style == "tied" and t.volume > 0.45:
             outline = np.minimum(outline, ellipse(head.x - 0.3 * t.part, head.y + top + 0.02, 0.21, 0.17))
@@ -53,7 +55,7 @@ def outer_outline(head: Head) -> Array:
     fall = np.maximum(np.abs(head.x) - (t.half_width + thick + flare), EGG_CENTRE - 0.05 - head.y)
     ragged = 0.04 * noise(head.texture("edge"), head, 20)
     fall = np.maximum(fall, head.y - end + ragged + 0.35 * np.maximum(np.abs(head.x) - 0.5, 0))
-    return np.minimum(cap, fall)
+    return smooth_union(cap, fall, 0.22)
 
 
 def ripple(head: Head) -> Array:
@@ -68,14 +70,16 @@ def face_opening(head: Head) -> Array:
     """Where hair leaves the face free: hairline above, temples, then past the ears or over them."""
     t = head.traits
     u, v = head.u, head.v
-    lock = 0.018 * noise(head.texture("hair"), head, 30)
+    lock = 0.009 * noise(head.texture("hair"), head, 30)
     hairline = np.full_like(u, t.hairline)
     away = np.abs(u - t.part)
     if t.fringe == "straight" and t.style != "buzz":
         hairline = hairline + (-0.27 - t.hairline) + 0.35 * u * u + 1.6 * lock
     elif t.fringe == "swept" and t.style != "buzz":
         from_part = np.sign(t.part) * (t.part - u)
-        hairline = hairline + 0.30 * smooth_step(from_part, -0.05, 0.55) + 0.10 * smooth_step(-from_part, 0.0, 0.3) + lock
+        hairline = (
+            hairline + 0.30 * smooth_step(from_part, -0.05, 0.55) + 0.10 * smooth_step(-from_part, 0.0, 0.3) + lock
+        )
     elif t.style in FALLING:
         hairline = hairline + 0.32 * smooth_step(away, 0.02, 0.62) + lock
     else:
@@ -93,8 +97,8 @@ def face_opening(head: Head) -> Array:
         widths.append(width - 0.20 * (1 - t.volume) * drape + 0.03 * t.wave * np.sin(6 * v + 4 * t.part * side))
     half = np.where(u < 0, widths[0], widths[1])
     across, up = np.abs(u) / half, np.clip((v - 0.1) / (hairline - 0.1), 0, None)
-    power = 4.0 if t.fringe == "straight" else 2.8
-    return (((across**power + up**power) ** (1 / power)) - 1) * 0.5 + (lock if t.style in FALLING else 0.3 * lock)
+    radius = squircle(across, up, 1.0 if t.fringe == "straight" else 0.45)
+    return (radius - 1) * 0.5 + (lock if t.style in FALLING else 0.3 * lock)
 
 
 def strands(head: Head, outline: Array, opening: Array) -> Array:

@@ -1,8 +1,8 @@
-"""The head of a synthetic portrait: its coordinates, its light, and the parts of the face that are skin, eyes, brows, mouth."""
+"""The head of a synthetic portrait: its coordinates and light, neck, ears, skin, eyes, brows, nose, mouth, beard."""
 
 import numpy as np
 
-from pumpgan.data.canvas import Array, Canvas, bell, ellipse, noise, segment, smooth_step
+from pumpgan.data.canvas import Array, Canvas, bell, ellipse, noise, segment, smooth_step, squircle
 from pumpgan.data.synthetic_face_traits import Rgb, Traits
 
 SKIN, NOSE, EYES, BROWS, EARS, MOUTH, HAIR, HAT, EYEGLASS, EARRING = range(1, 11)  # the ids of FACE_CLASSES
@@ -13,7 +13,7 @@ TEXTURES = ("grain", "background", "cloth", "skin", "hair", "edge", "hat", "bear
 
 
 class Head(Canvas):
-    """A canvas that knows one person. x, y move with the head; u, v lie on the turned face, where features are placed."""
+    """A canvas that knows one person. x, y move with the head; u, v lie on the turned face and place its features."""
 
     def __init__(self, traits: Traits, size: int, samples: int) -> None:
         super().__init__(size, samples)
@@ -31,13 +31,12 @@ class Head(Canvas):
         self.gleam: Array = np.zeros(self.x.shape, np.float32)
 
     def egg_radius(self) -> Array:
-        """0 in the middle of the head, 1 on its outline: an ellipse above, a tapered superellipse below."""
+        """0 in the middle of the head, 1 on its outline: round above, tapered below."""
         t = self.traits
         down = (self.y - EGG_CENTRE) / (t.chin - EGG_CENTRE)
         up = (EGG_CENTRE - self.y) / (EGG_CENTRE - t.crown)
         narrow = t.half_width * (1 - t.taper * smooth_step(down, 0.1, 1.15))
-        n = np.where(down > 0, t.squareness, 2.0).astype(np.float32)
-        return ((np.abs(self.x) / narrow) ** n + np.maximum(down, up) ** n) ** (1 / n)
+        return squircle(np.abs(self.x) / narrow, np.maximum(down, up), t.squareness)
 
     def texture(self, name: str) -> np.random.Generator:
         """Draws for one kind of texture, whatever else is painted."""
@@ -67,7 +66,9 @@ def shade(head: Head) -> None:
     rows, columns = extent(head, part)
     u, v, side = part.u, part.v, np.abs(part.u)
     tip = NOSE_TOP + t.nose_length
-    ridge = 0.075 * np.exp(-0.5 * (u / 0.046) ** 2) * smooth_step(v, NOSE_TOP - 0.14, tip) * smooth_step(v, tip + 0.09, tip)
+    ridge = (
+        0.075 * np.exp(-0.5 * (u / 0.046) ** 2) * smooth_step(v, NOSE_TOP - 0.14, tip) * smooth_step(v, tip + 0.09, tip)
+    )
     relief = (
         ridge
         + 0.055 * bell(u, v - tip + 0.03, 0.062, 0.055)
@@ -93,13 +94,16 @@ def shade(head: Head) -> None:
     facing = (lamp[2] - slope_x * lamp[0] - slope_y * lamp[1]) / length
     soft = np.clip((facing + 0.12) / 1.12, 0, 1.2)
     warm = np.array([1 + t.warmth, 1.0, 1 - t.warmth], np.float32)
-    shadow_tint = np.array([0.92, 1.0, 1.06], np.float32)  # light scattered under the skin reddens shadows
-    for c in range(3):
-        head.light[c] = (t.ambient + (1.06 - t.ambient) * soft ** shadow_tint[c]) * warm[c]
+    half_shadow = soft * (1 - soft)
+    for c, scattered in enumerate((0.16, 0.0, -0.08)):  # light scattered under the skin reddens the edge of shadows
+        head.light[c] = (t.ambient + (1.06 - t.ambient) * (soft + scattered * half_shadow)) * warm[c]
     halfway = lamp + np.array([0, 0, 1], np.float32)
     halfway /= np.linalg.norm(halfway)
     mirror = np.clip((halfway[2] - slope_x * halfway[0] - slope_y * halfway[1]) / length, 0, 1)
-    head.gleam[:] = mirror**24
+    mirror *= mirror * mirror  # to the 24th power
+    mirror *= mirror
+    mirror *= mirror
+    head.gleam[:] = mirror * mirror
 
 
 def extent(head: Head, part: Head) -> tuple[slice, slice]:
@@ -119,7 +123,9 @@ def paint_neck(head: Head) -> None:
     under_jaw = 1 - 0.42 * smooth_step(part.y, t.chin + 0.28, t.chin - 0.10)
     cords = 1 + 0.05 * np.exp(-(((np.abs(part.x) - 0.22 + 0.18 * (part.y - 0.7)) / 0.035) ** 2))
     skin = np.asarray(t.skin, np.float32)[:, None, None] * (lamp * under_jaw * cords)
-    part.paint(np.maximum(np.abs(part.x) - half, 0.35 - part.y), skin * np.array([1, 0.96, 0.93], np.float32)[:, None, None])
+    part.paint(
+        np.maximum(np.abs(part.x) - half, 0.35 - part.y), skin * np.array([1, 0.96, 0.93], np.float32)[:, None, None]
+    )
 
 
 def paint_ears(head: Head) -> None:
@@ -129,7 +135,7 @@ def paint_ears(head: Head) -> None:
         out = t.half_width + 0.018 - 0.16 * side * np.sin(t.yaw)
         part = head.window(side * out - 0.25 - 0.2, -0.35, side * out + 0.25 + 0.2, 0.55)
         x, y = side * part.x - out, part.y - 0.10 - 0.3 * t.pitch
-        x = x - 0.10 * (y + 0.1) * -1  # the top leans outward
+        x = x + 0.10 * (y + 0.1)  # the top leans outward
         outline = ellipse(x, y + 0.2 * x, 0.070, 0.170)
         lamp = t.ambient + (1 - t.ambient) * (0.62 + 0.38 * np.clip(side * t.light[0] * 1.4, -1, 1))
         skin = np.asarray(t.skin, np.float32) * np.array([1.0, 0.90, 0.87], np.float32) * lamp
@@ -184,7 +190,7 @@ def paint_eyes(head: Head) -> None:
         part.paint(
             np.maximum(ellipse(out + w - 0.012, v, 0.016, 0.016), inside), part.lit((0.80, 0.50, 0.46)), softness=0.012
         )
-        ball_u, ball_v = part.u - side * (t.eye_distance + 0.007) - t.gaze[0], v + 0.006 - t.gaze[1]
+        ball_u, ball_v = part.u - side * (t.eye_distance + 0.011) - t.gaze[0], v + 0.006 - t.gaze[1]
         reach = np.sqrt(ball_u**2 + ball_v**2)
         radius = 0.050
         rays = 0.85 + 0.55 * smooth_step(reach, 0.018, 0.036) + 0.25 * np.clip(ball_v / radius, -0.6, 1)
@@ -231,10 +237,18 @@ def paint_nose(head: Head) -> None:
     distance = np.maximum(side - half, np.abs(part.v - (NOSE_TOP - 0.03 + bottom) / 2) - (bottom - NOSE_TOP + 0.03) / 2)
     part.label[distance < 0] = NOSE
     shadow = part.lit(darker(t.skin, 0.45))
-    part.paint(np.abs(ellipse(part.u, part.v - tip - 0.01, t.nose_width, 0.06)) - 0.006, shadow, softness=0.03,
-               opacity=0.45 * smooth_step(side, 0.5 * t.nose_width, t.nose_width))
-    part.paint(ellipse(part.u, part.v - bottom + 0.002, 0.6 * t.nose_width, 0.014), shadow, softness=0.035, opacity=0.55)
-    nostril = ellipse(side - 0.50 * t.nose_width, part.v - tip - 0.038 + 0.25 * (side - 0.5 * t.nose_width), 0.030, 0.0125)
+    part.paint(
+        np.abs(ellipse(part.u, part.v - tip - 0.01, t.nose_width, 0.06)) - 0.006,
+        shadow,
+        softness=0.03,
+        opacity=0.45 * smooth_step(side, 0.5 * t.nose_width, t.nose_width),
+    )
+    part.paint(
+        ellipse(part.u, part.v - bottom + 0.002, 0.6 * t.nose_width, 0.014), shadow, softness=0.035, opacity=0.55
+    )
+    nostril = ellipse(
+        side - 0.50 * t.nose_width, part.v - tip - 0.038 + 0.25 * (side - 0.5 * t.nose_width), 0.030, 0.0125
+    )
     part.paint(nostril, part.lit(darker(t.skin, 0.22)), softness=0.014, opacity=0.9)
 
 
@@ -249,18 +263,18 @@ def paint_beard(head: Head) -> None:
     moustache = np.abs(v - (tip + 0.115 + 0.55 * side**2)) - 0.036 * (1 - smooth_step(side, 0.10, 0.24))
     moustache = np.maximum(moustache, side - 0.22)
     chin = np.maximum(ellipse(u, v - t.chin + 0.06, 0.17, 0.19), -ellipse(u, v - MOUTH_HEIGHT, 0.13, 0.085))
-    jaw = np.maximum(0.42 - 1.05 * side - (v - 0.32), -0.30 - v)  # cheeks stay free
-    jaw = np.maximum(np.minimum(jaw, 0.47 - side), -ellipse(u, v - MOUTH_HEIGHT, 0.15, 0.09))
+    jaw = 0.62 - 0.6 * side - 1.8 * side * side - v  # the cheeks stay free
+    jaw = np.maximum(jaw, -ellipse(u, v - MOUTH_HEIGHT, 0.15, 0.09))
     region = {
         "stubble": np.minimum(jaw, moustache),
         "moustache": moustache,
         "goatee": np.minimum(chin, moustache),
         "full": np.minimum(jaw, moustache),
     }[t.beard]
-    strokes = noise(part.texture("beard"), part, 60)
-    density = smooth_step(-region, -0.03, 0.04) * np.clip(0.78 + 0.2 * strokes, 0, 1) * (part.egg < 1.02)
+    strokes = noise(part.texture("beard"), part, 90)
+    density = smooth_step(-region, -0.03, 0.05) * np.clip(0.88 + 0.06 * strokes, 0, 1) * smooth_step(v, -0.12, 0.06)
     density *= 0.30 if t.beard == "stubble" else 0.92
-    dark = np.asarray(t.hair, np.float32)[:, None, None] * (0.75 + 0.16 * strokes)
+    dark = np.asarray(t.hair, np.float32)[:, None, None] * (0.72 + 0.07 * strokes)
     part.blend(density * (part.label != 0), dark * np.clip(part.light, 0.35, 1.1))
 
 
@@ -280,11 +294,13 @@ def paint_mouth(head: Head) -> None:
     whole = np.maximum(np.maximum(top - v, v - bottom), beyond)
     natural = np.asarray(t.skin, np.float32) * np.array([0.90, 0.62, 0.62], np.float32)
     lips = (1 - t.lipstick) * natural + t.lipstick * np.asarray(t.lip_colour, np.float32)
-    lower = smooth_step(v, 0.0, 1.0) * 0 + (v > gap)
+    lower = v > gap
     round_ = np.where(lower, 1.08 - 6.0 * np.clip(v - gap - 0.02, 0, 1), 0.86 + 2.5 * (v - top))
     wet = (0.10 + 0.35 * t.lipstick) * bell(part.u + 0.03 * t.light[0], v - gap - 0.026, 0.055, 0.010)
     creases = 1 + 0.05 * np.sin(part.u * 190)
-    part.paint(whole, lips[:, None, None] * (np.clip(part.light, 0.4, 1.15) * round_ * creases) + wet, MOUTH, softness=0.012)
+    part.paint(
+        whole, lips[:, None, None] * (np.clip(part.light, 0.4, 1.15) * round_ * creases) + wet, MOUTH, softness=0.012
+    )
     corner = ellipse(np.abs(part.u) - t.mouth_width + 0.004, v - line, 0.014, 0.010)
     part.paint(corner, part.lit(darker(t.skin, 0.4)), softness=0.02, opacity=0.6)
     if t.mouth_gap:
@@ -296,7 +312,9 @@ def paint_mouth(head: Head) -> None:
         edge = (1 - 0.45 * smooth_step(np.abs(across), 0.35, 0.95)) * np.clip(part.light[1], 0.5, 1.0) * gaps
         part.paint(teeth, np.array([0.97, 0.95, 0.90], np.float32)[:, None, None] * edge)
     else:
-        part.paint(np.maximum(np.abs(v - line) - 0.006, beyond), part.lit(darker(t.skin, 0.25)), opacity=0.8, softness=0.012)
+        part.paint(
+            np.maximum(np.abs(v - line) - 0.006, beyond), part.lit(darker(t.skin, 0.25)), opacity=0.8, softness=0.012
+        )
     under = bell(part.u, v - bottom.max() - 0.03, 0.10, 0.018)
     part.darken(1 - 0.16 * under)
 
