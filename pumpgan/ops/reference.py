@@ -39,7 +39,7 @@ def modulated_conv2d(
     gain=2**0.5,
     clamp=math.inf,
 ) -> Tensor:
-    """Karras et al. 2020, arXiv:1912.04958, equations 1 and 3: the weights are scaled and normalised for each sample."""
+    """Karras et al. 2020, arXiv:1912.04958, equations 1 and 3: weights are scaled and normalised for each sample."""
     modulated = weight[None] * styles[:, None, :, None, None]  # [N, O, I, k, k]
     y = (x * styles[:, :, None, None]).to(x.dtype)  # parameters may be wider than x
     if up == 1:

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-
 from conftest import assert_as_accurate
+
 from pumpgan.ops import modulated_conv2d, reference
 from pumpgan.ops.modulated_conv2d import demodulation
 
@@ -133,9 +133,7 @@ def test_gradients_do_not_depend_on_the_number_of_threads():
     threads, results = torch.get_num_threads(), []
     for count in (1, 2):
         torch.set_num_threads(count)
-        results.append(
-            torch.ops.pumpgan.modulated_epilogue_backward(y.cos(), y, y, styles, True, True, 0.2, 1.4, 9.0)
-        )
+        results.append(torch.ops.pumpgan.modulated_epilogue_backward(y.cos(), y, y, styles, True, True, 0.2, 1.4, 9.0))
     torch.set_num_threads(threads)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
