@@ -123,9 +123,8 @@ def paint_neck(head: Head) -> None:
     under_jaw = 1 - 0.42 * smooth_step(part.y, t.chin + 0.28, t.chin - 0.10)
     cords = 1 + 0.05 * np.exp(-(((np.abs(part.x) - 0.22 + 0.18 * (part.y - 0.7)) / 0.035) ** 2))
     skin = np.asarray(t.skin, np.float32)[:, None, None] * (lamp * under_jaw * cords)
-    part.paint(
-        np.maximum(np.abs(part.x) - half, 0.35 - part.y), skin * np.array([1, 0.96, 0.93], np.float32)[:, None, None]
-    )
+    skin *= np.array([1, 0.96, 0.93], np.float32)[:, None, None]
+    part.paint(np.maximum(np.abs(part.x) - half, 0.35 - part.y), skin, 0)
 
 
 def paint_ears(head: Head) -> None:
