@@ -297,7 +297,7 @@ def size_text(shape: Sequence[int]) -> str:
 def raise_faults(where: str, faults: Sequence[str]) -> None:
     """Raises one ValueError that lists the first five faults and says how many there are; nothing without any."""
     if len(faults) == 1:
-        raise ValueError(f"{where}: {faults[0]}")
+        raise ValueError(faults[0] if faults[0].startswith(where) else f"{where}: {faults[0]}")
     if faults:
         listed = "".join(f"\n  {fault}" for fault in faults[:5])
         more = f"\n  and {len(faults) - 5} more" if len(faults) > 5 else ""

@@ -164,9 +164,9 @@ class DatasetWriter:
 
 
 def png(image: Image.Image) -> bytes:
-    """The image as the bytes of a PNG file of 8 bits a channel."""
+    """The image as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", bits=8)
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -176,7 +176,7 @@ def label_png(label: NDArray[np.uint8], palette: Sequence[int]) -> bytes:
     palette: red, green, blue of class 0, of class 1, ... one after the other.
     """
     picture = Image.fromarray(label)
-    picture.putpalette(list(palette))
+    picture.putpalette([*palette, *bytes(768 - len(palette))])  # a full palette makes it 8 bits a pixel
     return png(picture)
 
 
