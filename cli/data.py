@@ -84,16 +84,19 @@ def show(dataset: Path, out: Path, count: int, split: str, with_class: str | Non
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def stats(dataset: Path, split: str, as_json: bool):
     """How often each class is in an image, and how much of its pixels."""
-    from pumpgan.metrics.labels import LabelStatistics, table
+    from pumpgan.metrics.labels import LabelStatistics, statistics_table
 
     opened = Dataset.open(dataset)
     statistics = LabelStatistics(opened.classes)
-    entries = opened.entries if split == "all" else opened.split(split)
-    for entry in entries:
-        if (label := opened.label(entry)) is not None:
+    unlabelled = 0
+    for entry in opened.entries if split == "all" else opened.split(split):
+        label = opened.label(entry)
+        if label is None:
+            unlabelled += 1
+        else:
             statistics.update(label[None])
-    result = {"dataset": str(dataset), "split": split, "images": len(entries), **statistics.result()}
-    click.echo(json.dumps(result, indent=1, allow_nan=False) if as_json else table(result))
+    result = {"dataset": str(dataset), "split": split, "unlabelled": unlabelled, **statistics.result()}
+    click.echo(json.dumps(result, indent=1, allow_nan=False) if as_json else statistics_table(result))
 
 
 @data.command()

@@ -24,8 +24,8 @@ def save_index(path: Path, ids: np.ndarray, mode: str = "P") -> None:
 
 def face_ids(seed: int, side: int) -> np.ndarray:
     """Ids 0 to 18 in blocks, so that every part is there and survives halving."""
-    ids = np.arange(side * side).reshape(side, side) // 7 + seed
-    return (np.repeat(np.repeat(ids[: side // 4, : side // 4], 4, 0), 4, 1) % 19).astype(np.uint8)
+    cells = np.arange((side // 4) ** 2).reshape(side // 4, side // 4) + seed
+    return (cells.repeat(4, 0).repeat(4, 1) % 19).astype(np.uint8)
 
 
 def label_maps(folder: Path, faces: int = 6, image_side: int = 64, mask_side: int = 32, masks: str = "masks") -> Path:
