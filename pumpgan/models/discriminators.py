@@ -42,10 +42,11 @@ class ImageDiscriminator(nn.Module):
         self.hidden = EqualLinear(widths(4) * 16, widths(4), slope=0.2)
         self.score = EqualLinear(widths(4), 1)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, sets: int = 1) -> Tensor:
+        """images may hold `sets` batches of equal size, one after the other; no score depends on another set."""
         x = images.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        x = self.blocks(self.from_image(x)).float()
-        x = self.conv(self.deviation(x).contiguous())
+        x = self.blocks(self.from_image(x)).to(self.score.weight.dtype)  # the last layers are wide
+        x = self.conv(self.deviation(x, sets).contiguous())
         return self.score(self.hidden(x.flatten(1))).squeeze(1)
 
 

@@ -3,6 +3,7 @@
 Karras et al. 2020, arXiv:1912.04958; semantic heads: Li et al. 2021, arXiv:2104.05833.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ class Mapping(nn.Module):
         super().__init__()
         sizes = [latent_size] + [style_size] * depth
         self.layers = nn.Sequential(
-            *(EqualLinear(a, b, slope=0.2, rate_multiplier=0.01) for a, b in zip(sizes, sizes[1:], strict=False))
+            *(EqualLinear(a, b, slope=0.2, rate_multiplier=0.01) for a, b in itertools.pairwise(sizes))
         )
 
     def forward(self, z: Tensor) -> Tensor:
@@ -51,7 +52,15 @@ class Generator(nn.Module):
     """
 
     def __init__(
-        self, resolution: int, channels: int, classes: int, *, widths: Widths, latent_size: int, style_size: int, depth: int
+        self,
+        resolution: int,
+        channels: int,
+        classes: int,
+        *,
+        widths: Widths,
+        latent_size: int,
+        style_size: int,
+        depth: int,
     ):
         super().__init__()
         if resolution < 8 or resolution & (resolution - 1):

@@ -121,7 +121,7 @@ class Heads(nn.Module):
         self.scale = 1 / math.sqrt(inputs)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """x [N, I, H, W], w [N, style_size] -> [N, sum(outputs), H, W] float32."""
+        """x [N, I, H, W], w [N, style_size] -> [N, sum(outputs), H, W] in the dtype of the parameters."""
         n, _, height, width = x.shape
         modulated = [
             weight * (style(w) * self.scale)[:, None, :]
@@ -133,23 +133,25 @@ class Heads(nn.Module):
         else:  # channels-last: a pixel's features lie together
             pixels = x.permute(0, 2, 3, 1).reshape(n, height * width, -1)
             y = torch.bmm(pixels, weight.transpose(1, 2)).unflatten(1, (height, width)).permute(0, 3, 1, 2)
-        return y.float() + self.bias[:, None, None]
+        return y.to(self.bias.dtype) + self.bias[:, None, None]
 
 
 class MinibatchStd(nn.Module):
     """Appends the standard deviation over groups of samples as one feature. Karras et al. 2018, arXiv:1710.10196.
 
-    A group takes samples that follow each other. Where `group` does not divide the batch, the largest divisor below it is used.
+    A group takes samples that follow each other; where `group` does not divide a set, the largest divisor below it.
     """
 
     def __init__(self, group: int = 4):
         super().__init__()
         self.group = group
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, sets: int = 1) -> Tensor:
+        """x [N, C, H, W] holds `sets` batches one after the other, whose statistics stay apart -> [N, C + 1, H, W]."""
         n, c, h, w = x.shape
-        group = next(g for g in range(min(self.group, n), 0, -1) if n % g == 0)
-        grouped = x.float().reshape(n // group, group, c, h, w)
+        size = n // sets
+        group = next(g for g in range(min(self.group, size), 0, -1) if size % g == 0)
+        grouped = x.reshape(n // group, group, c, h, w)
         deviation = (grouped.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))  # [n / group]
         feature = deviation.repeat_interleave(group).reshape(n, 1, 1, 1).expand(n, 1, h, w)
-        return torch.cat([x, feature.to(x.dtype)], dim=1)
+        return torch.cat([x, feature], dim=1)

@@ -21,7 +21,7 @@ CHECK_EVERY = 16  # steps between two looks at whether it may begin
 class ShareControl:
     """Follows the generated shares of every class and steers those that `--dist-loss` names.
 
-    soft: [M, C] last share vectors, newest first, for the loss. hard: [W, C] last argmax shares, for the log and alarms.
+    soft: [M, C] last share vectors, newest first, for the loss. hard: [W, C] last argmax shares, for log and alarms.
     """
 
     def __init__(self, config: SemganConfig, real: ShareTarget, names: list[str], device: torch.device):
@@ -133,7 +133,9 @@ class ShareControl:
             if presence == 0:
                 found.append(f"{name}: not one generated label has it while its loss is on")
             elif soft > 0.7 * wanted and share < soft / 2:
-                found.append(f"{name}: soft mass {100 * soft:.3f} % meets the target, pixels {100 * share:.3f} % do not")
+                found.append(
+                    f"{name}: soft mass {100 * soft:.3f} % meets the target, pixels {100 * share:.3f} % do not"
+                )
             vectors = (self.memory_size + self.config.batch) * float(self.real.presence[c])
             if vectors < 15:
                 found.append(f"{name}: its statistics rest on {vectors:.1f} expected occurrences; raise --dist-memory")

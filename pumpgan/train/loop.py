@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
+from torch import Tensor
 
 from pumpgan.data.stream import Stream
 from pumpgan.models.discriminators import signed_one_hot
@@ -51,7 +53,7 @@ def train(
     digest: str,
     sample: Callable[[Semgan], list[str]],
 ) -> None:
-    """Trains to `goal` from wherever `gan` stands; a grid and a checkpoint at the start, every five minutes, at the end.
+    """Trains to `goal` from wherever `gan` stands; a grid and a checkpoint at the start, every 5 minutes, at the end.
 
     images: what the image discriminator sees. labelled: what the label discriminator sees.
     sample: draws a sample sheet into the run folder and returns warnings about what it shows.
@@ -85,8 +87,7 @@ def train(
         while not goal.reached(gan.step, journal.elapsed):
             torch.manual_seed((config.seed << 32) + gan.step)  # a resumed run draws what the unbroken one would have
             real, with_labels = images(gan.step), labelled(gan.step)
-            assert with_labels.labels is not None
-            hot = signed_one_hot(with_labels.labels, len(gan.control.names))
+            hot = signed_one_hot(cast(Tensor, with_labels.labels), len(gan.control.names))
             scalars = take_step(gan, Step(real.images, with_labels.images, hot))
             journal.advance()
             if gan.step % LOG_EVERY == 0:
@@ -100,8 +101,8 @@ def train(
         mark_finished(run, gan.step) if gan.step == saved_step else save(finished=True)
 
 
-def figures(gan: Semgan, scalars: dict[str, torch.Tensor]) -> dict[str, float]:
-    """What a log line holds: the phases' scalars, and presence and pixels of each class in the last generated labels."""
+def figures(gan: Semgan, scalars: dict[str, Tensor]) -> dict[str, float]:
+    """What a log line holds: the phases' scalars; presence and pixels of each class in the last generated labels."""
     values = {name: float(value) for name, value in scalars.items()}
     for name, (presence, share) in gan.control.drawn().items():
         values[f"labels/{name}/presence_percent"] = 100 * presence

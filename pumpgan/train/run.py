@@ -37,12 +37,16 @@ class RunRecord:
     config: SemganConfig
     data: tuple[str, ...]
     unlabelled: tuple[str, ...]
-    classes: tuple[str, ...]
+    class_table: tuple[dict[str, Any], ...]  # id, name, colour of each class
     channels: int
     flips: str
     digest: str
     device: str
     goal: Goal
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(c["name"] for c in self.class_table)
 
     def write(self, run: Path) -> None:
         values = {"format": FORMAT, **asdict(self), "versions": versions()}
@@ -63,7 +67,7 @@ class RunRecord:
             values.pop("versions")
             values["config"] = config_from_json(values["config"])
             values["goal"] = Goal(**values["goal"])
-            for name in ("data", "unlabelled", "classes"):
+            for name in ("data", "unlabelled", "class_table"):
                 values[name] = tuple(values[name])
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -110,7 +114,7 @@ def start(
 ) -> Semgan:
     """Begins a run in the folder `run`, absent or empty, and trains it to `goal`.
 
-    Everything that can be wrong with the input shows before the folder is made. Raises ValueError, OSError, Interrupted.
+    What can be wrong with the input shows before the folder is made. Raises ValueError, OSError, Interrupted.
     """
     check_new(run)
     paths = [str(Path(p).resolve()) for p in data], [str(Path(p).resolve()) for p in unlabelled]
@@ -123,7 +127,7 @@ def start(
         config,
         tuple(paths[0]),
         tuple(paths[1]),
-        tuple(c.name for c in training.images.classes),
+        tuple(asdict(c) for c in training.images.classes),
         training.images.images.shape[1],
         training.images.flips,
         training.digest,
@@ -152,7 +156,9 @@ def resume(run: Path, *, goal: Goal | None = None, device: torch.device | None =
         torch.set_num_threads(int(checkpoint.state["threads"]))
     training = load_data(record.data, record.unlabelled, record.config)
     if training.digest != record.digest:
-        raise ValueError(f"{run}: {', '.join(record.data)} no longer holds the images and labels that this run began with")
+        raise ValueError(
+            f"{run}: {', '.join(record.data)} no longer holds the images and labels that this run began with"
+        )
     gan = build(record, training, device or torch.device(record.device))
     seconds = 0.0
     if checkpoint:
@@ -180,7 +186,15 @@ def proceed(
     for line in introduction(record, gan, training):
         say(line)
     streams = [
-        Stream(packed.images, labels, batch=config.batch, flips=record.flips, seed=config.seed, name=name, device=gan.device)
+        Stream(
+            packed.images,
+            labels,
+            batch=config.batch,
+            flips=record.flips,
+            seed=config.seed,
+            name=name,
+            device=gan.device,
+        )
         for name, packed, labels in (
             ("images", training.images, None),
             ("labelled", training.labelled, training.labelled.labels),
@@ -200,7 +214,8 @@ def introduction(record: RunRecord, gan: Semgan, training: TrainingData) -> list
     size = f"{config.resolution}x{config.resolution}"
     parameters = {name: count(getattr(gan, name)) for name in gan.NETWORKS if name != "averaged"}
     lines = [
-        f"{record.model}, preset {record.preset}: {size}, {len(training.images)} images, {len(training.labelled)} with labels",
+        f"{record.model}, preset {record.preset}: {size}, {len(training.images)} images, "
+        f"{len(training.labelled)} of them with labels",
         ", ".join(f"{name.replace('_', ' ')} {n / 1e6:.2f} M" for name, n in parameters.items()) + " parameters",
         f"operators {implementation.in_use()}, {config.precision} features, {record.device}, "
         f"{torch.get_num_threads()} threads, batch {config.batch}",
@@ -208,7 +223,9 @@ def introduction(record: RunRecord, gan: Semgan, training: TrainingData) -> list
     if config.dist_loss:
         control = gan.control
         named = [record.classes[c] for c in control.chosen]
-        lines.append(f"distribution loss {config.dist_kind} on {', '.join(named)}; memory of {control.memory_size} images")
+        lines.append(
+            f"distribution loss {config.dist_kind} on {', '.join(named)}; memory of {control.memory_size} images"
+        )
         skipped = skipped_classes(config.dist_loss, list(record.classes), control.real)
         if skipped:
             lines.append(f"left out, since no training label has them: {', '.join(skipped)}")
@@ -217,8 +234,3 @@ def introduction(record: RunRecord, gan: Semgan, training: TrainingData) -> list
 
 def count(network: torch.nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
-
-
-def read_record(run: Path) -> dict[str, Any]:
-    """config.json as plain values."""
-    return json.loads((run / "config.json").read_text())

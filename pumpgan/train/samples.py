@@ -58,7 +58,8 @@ class Sampler:
             averaged = float((labels == c).flatten(1).any(dim=1).double().mean())
             if max(raw, averaged) > 0.05 and max(raw, averaged) > FAR_APART * min(raw, averaged):
                 found.append(
-                    f"{name}: in {100 * averaged:.0f} % of the averaged generator's labels, {100 * raw:.0f} % of the raw one's"
+                    f"{name}: in {100 * averaged:.0f} % of the averaged generator's labels, "
+                    f"{100 * raw:.0f} % of the raw one's"
                 )
         return found
 

@@ -48,7 +48,9 @@ class Semgan:
     NETWORKS = ("generator", "averaged", "image_discriminator", "label_discriminator")
     OPTIMIZERS = ("generator_optimizer", "image_optimizer", "label_optimizer")
 
-    def __init__(self, config: SemganConfig, channels: int, control: ShareControl, device: torch.device, dtype: torch.dtype):
+    def __init__(
+        self, config: SemganConfig, channels: int, control: ShareControl, device: torch.device, dtype: torch.dtype
+    ):
         torch.manual_seed(config.seed)
         classes = len(control.names)
         widths = Widths(config.channel_base, config.channel_most, config.channel_least)
@@ -60,8 +62,12 @@ class Semgan:
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         path = config.path_length_every if config.path_length_weight else 0
         self.generator_optimizer = lazy_adam(self.generator, config.generator_rate, config.beta2, path)
-        self.image_optimizer = lazy_adam(self.image_discriminator, config.discriminator_rate, config.beta2, config.r1_every)
-        self.label_optimizer = lazy_adam(self.label_discriminator, config.discriminator_rate, config.beta2, config.r1_every)
+        self.image_optimizer = lazy_adam(
+            self.image_discriminator, config.discriminator_rate, config.beta2, config.r1_every
+        )
+        self.label_optimizer = lazy_adam(
+            self.label_discriminator, config.discriminator_rate, config.beta2, config.r1_every
+        )
         self.step = 0
         self.path_length_mean = torch.zeros([], device=device)
         # By phase: the first step at which a loss or a gradient was not finite. Stays on the device; read now and then.
@@ -143,7 +149,7 @@ class Step:
 
 def image_discriminator_phase(gan: Semgan, step: Step) -> dict[str, Tensor]:
     fakes = step.fakes(gan, with_graph=False).images
-    real_logits, fake_logits = gan.image_discriminator(step.images), gan.image_discriminator(fakes)
+    real_logits, fake_logits = gan.image_discriminator(torch.cat([step.images, fakes]), sets=2).chunk(2)
     loss = discriminator_logistic(real_logits, fake_logits)
     update(gan, image_discriminator_phase, gan.image_optimizer, loss)
     return {
@@ -155,9 +161,9 @@ def image_discriminator_phase(gan: Semgan, step: Step) -> dict[str, Tensor]:
 
 def label_discriminator_phase(gan: Semgan, step: Step) -> dict[str, Tensor]:
     fakes = step.fakes(gan, with_graph=False)
-    real = gan.label_discriminator(step.labelled_images, step.labels).scores
-    fake = gan.label_discriminator(fakes.images, fakes.labels).scores
-    loss = discriminator_hinge(real, fake)
+    both = torch.cat([step.labelled_images, fakes.images]), torch.cat([step.labels, fakes.labels])
+    scores = [scale.chunk(2) for scale in gan.label_discriminator(*both).scores]
+    loss = discriminator_hinge([real for real, _ in scores], [fake for _, fake in scores])
     update(gan, label_discriminator_phase, gan.label_optimizer, loss)
     return {"loss/label_discriminator": loss}
 
@@ -251,7 +257,9 @@ def finish(gan: Semgan, phase: Phase, optimizer: torch.optim.Optimizer, loss: Te
     size = torch.nn.utils.get_total_norm(gradients)
     index = PHASE_NAMES.index(phase.__name__.removesuffix("_phase"))
     good = torch.isfinite(size) & torch.isfinite(loss.detach())
-    gan.first_bad_step[index] = torch.where(good, gan.first_bad_step[index], gan.first_bad_step[index].clamp(max=gan.step))
+    gan.first_bad_step[index] = torch.where(
+        good, gan.first_bad_step[index], gan.first_bad_step[index].clamp(max=gan.step)
+    )
     optimizer.step()
 
 

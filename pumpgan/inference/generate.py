@@ -1,0 +1,156 @@
+"""Generated images with labels from a trained run: an endless, reproducible sequence of samples, and sets of them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pumpgan.data.dataset import Dataset, Entry, LabelClass, class_id
+from pumpgan.data.writer import DatasetWriter, check_new
+from pumpgan.models.generator import Generator
+from pumpgan.train.checkpoint import averaged_tensors
+from pumpgan.train.precision import DTYPES
+from pumpgan.train.run import RunRecord
+from pumpgan.train.semgan import build_generator
+
+BATCH = 32
+STYLE_MEAN_SAMPLES = 4096
+MOST_TRIES = 200  # samples drawn for every one kept before a rare class is given up
+
+
+@dataclass(frozen=True)
+class Sample:
+    """images: uint8 [N, H, W, C]; labels: uint8 [N, H, W] class ids; numbers: each one's place in the sequence."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    numbers: list[int]
+
+
+class TrainedGenerator:
+    """The averaged generator of a run. Sample k of a seed is always the same, whatever the batch around it."""
+
+    def __init__(self, run: Path, *, checkpoint: int | None = None, device: torch.device | None = None):
+        """checkpoint: a step; None is the newest. Raises ValueError or OSError where the run cannot be read."""
+        self.run, self.record = run, RunRecord.read(run)
+        self.device = device or torch.device("cpu")
+        config = self.record.config
+        tensors, self.step = averaged_tensors(run, checkpoint)
+        self.network: Generator = build_generator(config, self.record.channels, len(self.record.classes))
+        try:
+            self.network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise ValueError(f"{run}: its checkpoint does not fit its config.json ({error})") from error
+        self.network = self.network.to(self.device).requires_grad_(False)
+        self.network.dtype = DTYPES[config.precision]
+        self._style_mean: Tensor | None = None
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """As config.json keeps them: the data set itself may be gone."""
+        return tuple(LabelClass(c["id"], c["name"], tuple(c["colour"])) for c in self.record.class_table)
+
+    def style_mean(self) -> Tensor:
+        """[style_size], over many latents of a fixed seed; where truncation pulls to."""
+        if self._style_mean is None:
+            source = torch.Generator().manual_seed(0)
+            z = torch.randn(STYLE_MEAN_SAMPLES, self.network.latent_size, generator=source)
+            self._style_mean = self.network.mapping(z.to(self.device)).mean(dim=0)
+        return self._style_mean
+
+    @torch.no_grad()
+    def samples(self, seed: int, *, start: int = 0, truncation: float = 1.0, batch: int = BATCH) -> Iterator[Sample]:
+        """Samples `start`, `start` + 1, ... of the sequence that `seed` names, in batches, without end.
+
+        truncation: psi; 1 leaves styles alone, 0 gives the mean image. Karras et al. 2019, arXiv:1812.04948.
+        """
+        shapes = self.network.noise_shapes(1)
+        while True:
+            numbers = list(range(start, start + batch))
+            zs, noises = [], []
+            for number in numbers:
+                source = torch.Generator().manual_seed((seed << 32) + number)
+                zs.append(torch.randn(1, self.network.latent_size, generator=source))
+                noises.append([torch.randn(shape, generator=source) for shape in shapes])
+            styles = self.network.mixed_styles(torch.cat(zs).to(self.device))
+            if truncation != 1:
+                styles = self.style_mean().lerp(styles, truncation)
+            noise = [torch.cat(maps).to(self.device) for maps in zip(*noises, strict=True)]
+            drawn = self.network(styles, noise)
+            pixels = ((drawn.images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+            labels = drawn.labels.argmax(dim=1).to(torch.uint8)
+            yield Sample(pixels.permute(0, 2, 3, 1).cpu().numpy(), labels.cpu().numpy(), numbers)
+            start += batch
+
+
+def generate(
+    run: Path,
+    out: Path,
+    count: int,
+    *,
+    seed: int = 0,
+    truncation: float = 1.0,
+    with_class: str | None = None,
+    min_fraction: float = 0.0,
+    image_label: str | None = None,
+    checkpoint: int | None = None,
+    batch: int = BATCH,
+    device: torch.device | None = None,
+    advance: Callable[[int], None] = lambda kept: None,
+) -> int:
+    """Writes `count` generated images with labels as a dataset in `out`, absent or empty; returns how many were drawn.
+
+    with_class: keep only images whose labels hold this class, in more than `min_fraction` of the pixels.
+    image_label: what every entry's image_label says; None leaves it to the pixels.
+    advance: called with how many more images were kept. All images are of the train split.
+    Raises ValueError for an unknown class, or one that `MOST_TRIES` times `count` samples do not show often enough.
+    """
+    check_new(out)
+    trained = TrainedGenerator(run, checkpoint=checkpoint, device=device)
+    classes, record = trained.classes, trained.record
+    wanted = class_id(classes, with_class) if with_class else None
+    side, channels = record.config.resolution, record.channels
+    kept = drawn = 0
+    with DatasetWriter(
+        out,
+        name=f"{run.name} step {trained.step}",
+        classes=classes,
+        size=(side, side),
+        channels=channels,
+        flips=record.flips,
+        source={"importer": "generate", "options": {"with_class": with_class, "min_fraction": min_fraction}},
+        generator={"run": str(run.resolve()), "checkpoint": trained.step, "seed": seed, "truncation": truncation},
+        image_labels=("good", "defect") if image_label in ("good", "defect") else (image_label,) if image_label else (),
+    ) as writer:
+        for sample in trained.samples(seed, truncation=truncation, batch=batch):
+            before = kept
+            for image, label, number in zip(sample.images, sample.labels, sample.numbers, strict=True):
+                if kept == count:
+                    break
+                drawn += 1
+                share = float((label == wanted).mean()) if wanted is not None else 1.0
+                if share <= (min_fraction if wanted is not None else 0.0):
+                    continue
+                entry = Entry(f"seed{seed}_{number:08d}", "train", image_label=image_label)
+                writer.add(entry, image if channels == 3 else image[..., 0], label)
+                kept += 1
+            advance(kept - before)
+            if kept == count:
+                return drawn
+            if drawn >= MOST_TRIES * count and drawn >= 10_000:
+                raise ValueError(
+                    f"--with-class {with_class}: {kept} of {drawn} generated labels hold it; {count} would take long"
+                )
+    return drawn
+
+
+def matching_dataset(record: RunRecord, path: Path) -> Dataset:
+    """The dataset at `path`; ValueError unless its classes are those of the run."""
+    dataset = Dataset.open(path)
+    names = tuple(c.name for c in dataset.classes)
+    if names != record.classes:
+        raise ValueError(f"{path}: its classes are {', '.join(names)}; the run's are {', '.join(record.classes)}")
+    return dataset

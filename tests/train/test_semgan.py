@@ -1,0 +1,175 @@
+"""The phases of a step: which weights each may change, and that the regularisers reach them."""
+
+import pytest
+import torch
+
+from pumpgan.losses.distribution import ShareTarget
+from pumpgan.models.discriminators import signed_one_hot
+from pumpgan.train.config import SemganConfig
+from pumpgan.train.distribution import ShareControl
+from pumpgan.train.semgan import (
+    PHASES,
+    Semgan,
+    Step,
+    generator_phase,
+    image_discriminator_phase,
+    image_r1_phase,
+    label_discriminator_phase,
+    label_r1_phase,
+    path_length_phase,
+    take_step,
+)
+
+SMALL = dict(
+    resolution=16,
+    batch=4,
+    channel_base=128,
+    channel_most=16,
+    latent_size=8,
+    style_size=8,
+    mapping_depth=2,
+    patch_base=4,
+)
+NETWORKS = {
+    image_discriminator_phase: "image_discriminator",
+    image_r1_phase: "image_discriminator",
+    label_discriminator_phase: "label_discriminator",
+    label_r1_phase: "label_discriminator",
+    generator_phase: "generator",
+    path_length_phase: "generator",
+}
+
+
+def small_gan(**options) -> tuple[Semgan, Step]:
+    config = SemganConfig(**{**SMALL, **options})
+    labels = torch.randint(0, 3, (8, 16, 16), generator=torch.Generator().manual_seed(1))
+    control = ShareControl(config, ShareTarget.of(labels, 3), ["ground", "plate", "hole"], torch.device("cpu"))
+    gan = Semgan(config, 3, control, torch.device("cpu"), torch.float32)
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    return gan, Step(images, images.flip(0), signed_one_hot(labels[:4], 3))
+
+
+def weights(gan: Semgan) -> dict[str, torch.Tensor]:
+    return {
+        f"{n}.{k}": v.detach().clone()
+        for n in ("generator", "image_discriminator", "label_discriminator")
+        for k, v in getattr(gan, n).named_parameters()
+    }
+
+
+def changed(gan: Semgan, before: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name, value in weights(gan).items() if not torch.equal(value, before[name])}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("phase", NETWORKS, ids=lambda p: p.__name__)
+def test_a_phase_changes_its_network_and_no_other(phase, shared):
+    gan, step = small_gan(shared_fakes=shared)
+    before = weights(gan)
+    phase(gan, step)
+    names = changed(gan, before)
+    assert names and {n.split(".")[0] for n in names} == {NETWORKS[phase]}
+
+
+@pytest.mark.parametrize("phase", [image_r1_phase, label_r1_phase], ids=lambda p: p.__name__)
+def test_r1_alone_moves_the_convolutions_of_its_discriminator(phase):
+    # The published code froze the image discriminator before its R1, which then reached no weight at all.
+    gan, step = small_gan()
+    image_discriminator_phase(gan, step)
+    label_discriminator_phase(gan, step)
+    before = weights(gan)
+    phase(gan, step)
+    moved = {n for n in changed(gan, before) if before[n].ndim == 4}
+    expected = {n for n, v in before.items() if n.startswith(NETWORKS[phase]) and v.ndim == 4}
+    assert moved == expected
+
+
+def test_r1s_gradient_is_that_of_finite_differences():
+    gan, step = small_gan(r1_gamma=2.0, r1_every=1)  # gamma / 2 * r1_every is 1: the gradient is the penalty's own
+    network = gan.image_discriminator.double()
+    network.dtype = torch.float64
+    gan.image_optimizer.step = lambda: None  # the weights stay, their gradient is looked at
+    images = step.images.double()
+    image_r1_phase(gan, Step(images, images, step.labels))
+    weight = network.blocks[0].first.weight
+    direction = torch.randn(weight.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+    def penalty(distance: float) -> float:
+        with torch.no_grad():
+            weight.add_(direction, alpha=distance)
+        leaf = images.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(network(leaf).sum(), leaf)
+        with torch.no_grad():
+            weight.sub_(direction, alpha=distance)
+        return gradient.square().sum().item() / len(images)
+
+    h = 1e-6
+    difference = (penalty(h) - penalty(-h)) / (2 * h)
+    assert (weight.grad * direction).sum().item() == pytest.approx(difference, rel=1e-4)
+
+
+def test_semantic_gradients_reach_the_image_head_only_when_let():
+    for let in (True, False):
+        gan, step = small_gan(semantic_gradients=let)
+        drawn = step.fakes(gan, with_graph=True)
+        images, labels = (t.detach().requires_grad_(True) for t in drawn)
+        judged = gan.label_discriminator(images if gan.config.semantic_gradients else images.detach(), labels)
+        score = torch.stack([s.mean() for s in judged.scores]).sum()
+        gradient = torch.autograd.grad(score, images, allow_unused=True)[0]
+        assert (gradient is not None) == let
+
+
+def test_without_semantic_gradients_the_label_judge_leaves_the_image_head_alone():
+    moved = {}
+    for let in (True, False):
+        gan, step = small_gan(semantic_gradients=let)
+        for p in gan.image_discriminator.score.parameters():  # an image discriminator without an opinion
+            p.data.zero_()
+        gan.image_discriminator.hidden.weight.data.zero_()
+        generator_phase(gan, step)
+        moved[let] = gan.generator.heads[-1].weights[0].grad.abs().sum().item()
+    assert moved[True] > 0 and moved[False] == 0
+
+
+def test_the_averaged_generator_follows_by_its_half_life():
+    gan, step = small_gan(ema_images=4.0)  # a batch of 4: half of the way each step
+    before = gan.averaged.start.clone()
+    take_step(gan, step)
+    torch.testing.assert_close(gan.averaged.start, (before + gan.generator.start) / 2)
+
+
+def test_the_distribution_loss_raises_the_share_of_a_class_that_is_missing():
+    gan, step = small_gan(dist_loss="hole", dist_start="0", dist_balance=50.0)
+    shares = []
+    for _ in range(60):
+        step._fakes = None
+        take_step(gan, step)
+        shares.append(gan.control.drawn()["hole"][1])
+    plain, step = small_gan()
+    for _ in range(60):
+        step._fakes = None
+        take_step(plain, step)
+    target = float(gan.control.real.mean[2])
+    assert abs(shares[-1] - target) < abs(plain.control.drawn()["hole"][1] - target)
+
+
+def test_a_state_loaded_into_a_fresh_run_goes_on_alike():
+    gan, step = small_gan(dist_loss="all", dist_start="0", path_length_weight=2.0)
+    for _ in range(5):
+        step._fakes = None
+        take_step(gan, step)
+    networks, rest = ({k: v.clone() for k, v in part.items()} for part in gan.tensors())
+    other, _ = small_gan(dist_loss="all", dist_start="0", path_length_weight=2.0)
+    other.load_tensors(networks, rest, 5)
+    for run in (gan, other):
+        for _ in range(3):
+            torch.manual_seed(run.step)
+            step._fakes = None
+            take_step(run, step)
+    for mine, theirs in zip(gan.tensors(), other.tensors(), strict=True):
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[k], theirs[k]) for k in mine)
+
+
+def test_every_phase_can_be_told_apart():
+    assert len({phase.__name__ for phase, _ in PHASES}) == len(PHASES)
