@@ -5,7 +5,7 @@ Karras et al. 2020, arXiv:1912.04958; semantic heads: Li et al. 2021, arXiv:2104
 
 import itertools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,8 @@ class Generator(nn.Module):
 
     `dtype` is what the features are computed in; parameters, heads and results stay float32.
     """
+
+    taps: Tensor
 
     def __init__(
         self,
@@ -98,7 +100,7 @@ class Generator(nn.Module):
         if noise is None:
             noise = [torch.randn(shape, device=styles.device) for shape in self.noise_shapes(n)]
         features = self.start.to(self.dtype).expand(n, -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        skip = None
+        skip: Tensor | None = None
         index = 0
         for r, head in zip(self.resolutions, self.heads, strict=True):
             for _ in range(1 if r == 4 else 2):
@@ -106,4 +108,4 @@ class Generator(nn.Module):
                 index += 1
             drawn = head(features, styles[:, index])  # shares its index with the next convolution
             skip = drawn if skip is None else drawn + upfirdn2d(skip, self.taps, up=2, padding=(2, 1, 2, 1), gain=4.0)
-        return Drawn(skip[:, : self.channels], skip[:, self.channels :])
+        return Drawn(*cast(Tensor, skip).split([self.channels, self.classes], dim=1))

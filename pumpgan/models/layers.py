@@ -40,6 +40,8 @@ class EqualLinear(nn.Module):
 class EqualConv2d(nn.Module):
     """Convolution that keeps the size, or halves it after a low-pass filter; bias and activation are fused."""
 
+    taps: Tensor
+
     def __init__(self, inputs: int, outputs: int, kernel: int, *, down=1, bias=True, slope=0.2):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
@@ -82,6 +84,8 @@ def filter_padding(factor: int) -> tuple[int, int]:
 
 class StyledConv(nn.Module):
     """Modulated convolution, noise, bias and activation; doubles the size if `up` is 2."""
+
+    taps: Tensor | None
 
     def __init__(self, inputs: int, outputs: int, style_size: int, *, up=1, kernel=3):
         super().__init__()

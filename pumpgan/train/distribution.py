@@ -121,7 +121,7 @@ class ShareControl:
 
     def alarms(self) -> list[str]:
         """What about the steering itself deserves a warning now, in sentences."""
-        found = []
+        found: list[str] = []
         if not self.chosen:
             return found
         if not self.started:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -133,7 +133,7 @@ def mark_finished(run: Path, step: int) -> None:
 def signals() -> Iterator[list[int]]:
     """Yields a list that receives SIGTERM and SIGINT; a second one of them acts as it did before."""
     received: list[int] = []
-    before = {}
+    before: dict[int, Any] = {}
 
     def note(number, frame):
         received.append(number)
