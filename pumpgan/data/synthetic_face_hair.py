@@ -109,17 +109,16 @@ def strands(head: Head, outline: Array, opening: Array) -> Array:
     bend = noise(random, head, 7)
     if t.style in FALLING or t.style == "tied":
         along = np.clip(outline, -0.9, 0) if t.fringe == "none" else np.clip(outline, -0.9, 0) * 0.6 + 0.35 * opening
-        s = 1.15 * along + 0.012 * bend + 0.02 * t.wave * np.sin(11 * head.y + 2.5 * bend)
-        s = s + 0.5 * (head.x < 0.8 * t.part)
+        s = 1.15 * along + 0.012 * bend + 0.02 * t.wave * np.sin(11 * head.y + 1.2 * bend)
     else:
         s = 0.16 * np.arctan2(head.x - 0.5 * t.part, 1.0 + head.y) * 2 + 0.02 * bend
     if t.style == "curly":
-        curls = noise(random, head, 26) + 0.7 * noise(random, head, 45)
-        value = 1 + 0.24 * np.tanh(1.2 * curls)
+        curls = 1 - np.abs(noise(random, head, 30)) - 0.4 * np.abs(noise(random, head, 55))  # ridges wind like curls
+        value = 0.92 + 0.24 * np.clip(curls, -1, 1)
     elif t.style == "buzz":
         value = 1 + 0.10 * noise(random, head, 80)
     else:
-        value = 1 + 0.13 * fine(s) + 0.11 * broad(s)
+        value = 1 + 0.10 * fine(s) + 0.06 * broad(s)
     lamp = t.light
     radius = np.clip(1 + outline / 0.75, 0, 1)  # 0 deep inside, 1 at the silhouette
     facing = 0.78 + 0.42 * (np.clip(head.x, -0.8, 0.8) * lamp[0] + np.clip(head.y + 0.1, -0.8, 0.5) * lamp[1])
@@ -176,7 +175,7 @@ def paint_hat(head: Head) -> None:
         seams = np.minimum(np.abs(x), np.abs(np.abs(x) - 0.34 * np.sqrt(np.clip(1 - ((y + 0.38) / 0.66) ** 2, 0, 1))))
         head.paint(dome, base * lamp * weave * (1 - 0.25 * smooth_step(seams, 0.012, 0.0)), HAT)
         turn = x - 0.5 * np.sin(t.yaw)
-        peak = ellipse(turn, y - line - 0.01 + 0.22 * turn**2, 0.94 * wide, 0.105)
+        peak = ellipse(turn, y - line - 0.045 + 0.22 * turn**2, 0.94 * wide, 0.13)
         sheen = 0.75 + 0.5 * smooth_step(y - line, 0.06, -0.08)
         head.paint(peak, base * 0.85 * lamp * sheen, HAT)
     else:

@@ -24,7 +24,7 @@ class Head(Canvas):
         self.x = (shifted * cos + self.frame_y * sin).astype(np.float32)
         self.y = (self.frame_y * cos - shifted * sin).astype(np.float32)
         self.egg = self.egg_radius()
-        depth = np.sqrt(np.clip(1 - (self.x / traits.half_width) ** 2, 0.0, 1))
+        depth = face_depth(self.x / np.float32(traits.half_width))
         self.u: Array = (self.x * np.cos(traits.yaw) - 0.9 * traits.half_width * depth * turn).astype(np.float32)
         self.v: Array = (self.y + traits.pitch * depth).astype(np.float32)
         self.light: Array = np.ones((3, *self.x.shape), np.float32)
@@ -45,7 +45,7 @@ class Head(Canvas):
     def around(self, u: float, v: float, half_width: float, half_height: float) -> "Head":
         """The window around a place on the face, wide enough whatever the pose."""
         t = self.traits
-        depth = np.sqrt(max(1 - (u / t.half_width) ** 2, 0))
+        depth = float(face_depth(np.array(u / t.half_width)))
         x = (u + 0.9 * t.half_width * depth * np.sin(t.yaw)) * t.scale - 0.55 * np.sin(t.yaw) * t.half_width
         reach = abs(t.roll) + 0.07
         return self.window(
@@ -56,6 +56,11 @@ class Head(Canvas):
         """A colour [3, H, W] under the light of the face; `shine` adds the gleam."""
         flat = np.asarray(colour, np.float32)[:, None, None]
         return flat * self.light + np.float32(shine) * self.gleam if shine else flat * self.light
+
+
+def face_depth(across: Array) -> Array:
+    """How far the face stands out, 1 in its middle; a parabola, so that the sides of a turned face stay smooth."""
+    return np.clip(1 - 0.8 * across * across, 0.05, 1)
 
 
 def shade(head: Head) -> None:
@@ -219,7 +224,7 @@ def paint_brows(head: Head) -> None:
         middle = -0.178 - t.brow_raise - t.brow_arch * np.sin(np.pi * along**1.25) * 1.3 + 0.028 * (along - 0.4)
         half = t.brow_thickness * (1.1 - 0.75 * along**1.6) * smooth_step(along, -0.05, 0.12)
         distance = np.maximum(np.abs(v - middle) - half, np.abs(out - 0.2625) - 0.1575)
-        strokes = 0.86 + 0.14 * np.sin(170 * out + 260 * (v - middle))
+        strokes = 0.92 + 0.08 * np.sin(170 * out + 260 * (v - middle))
         shape = np.asarray(colour, np.float32)[:, None, None] * strokes * np.clip(part.light, 0.5, 1.1)
         part.paint(distance, shape, BROWS, opacity=0.88, softness=0.018)
 
@@ -256,7 +261,7 @@ def paint_beard(head: Head) -> None:
     t = head.traits
     if t.beard == "none":
         return
-    part = head.around(0.0, 0.5, 0.62, 0.45)
+    part = head.around(0.0, 0.4, 0.62, 0.6)
     u, v, side = part.u, part.v, np.abs(part.u)
     tip = NOSE_TOP + t.nose_length
     moustache = np.abs(v - (tip + 0.115 + 0.55 * side**2)) - 0.036 * (1 - smooth_step(side, 0.10, 0.24))
@@ -271,10 +276,10 @@ def paint_beard(head: Head) -> None:
         "full": np.minimum(jaw, moustache),
     }[t.beard]
     strokes = noise(part.texture("beard"), part, 90)
-    density = smooth_step(-region, -0.03, 0.05) * np.clip(0.88 + 0.06 * strokes, 0, 1) * smooth_step(v, -0.12, 0.06)
+    density = smooth_step(-region, -0.05, 0.09) * np.clip(0.88 + 0.06 * strokes, 0, 1) * smooth_step(v, -0.12, 0.06)
     density *= 0.30 if t.beard == "stubble" else 0.92
     dark = np.asarray(t.hair, np.float32)[:, None, None] * (0.72 + 0.07 * strokes)
-    part.blend(density * (part.label != 0), dark * np.clip(part.light, 0.35, 1.1))
+    part.blend(density * smooth_step(part.egg, 1.0, 0.96), dark * np.clip(part.light, 0.35, 1.1))
 
 
 def paint_mouth(head: Head) -> None:
