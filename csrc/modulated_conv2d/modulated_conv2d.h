@@ -46,7 +46,7 @@ struct EpilogueArgs {
   DType dtype;
 };
 
-// With t = grad_y * dy/d(x * d + ...): grad_x = t * d, grad_d = sum_p t * x, grad_noise = sum_c t, grad_bias = sum_np t.
+// With t = grad_y * dy/d(x * d + ..): grad_x = t * d, grad_d = sum_p t * x, grad_noise = sum_c t, grad_bias = sum_np t.
 // Tiles write partial sums, which are then added in a fixed order: the same bits on every run and thread count.
 struct EpilogueBackwardArgs {
   const void* grad_y;     // [N, C, P]

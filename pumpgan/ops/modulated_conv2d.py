@@ -13,6 +13,7 @@ from torch import Tensor
 from pumpgan.ops import implementation, reference
 from pumpgan.ops.contract import layout_of, require_beside, require_floating
 from pumpgan.ops.reference import DEMODULATION_EPSILON
+from pumpgan.ops.upfirdn2d import upfirdn2d
 
 
 def modulated_conv2d(
@@ -46,8 +47,9 @@ def modulated_conv2d(
     """
     _check(x, weight, styles, bias, noise, up, taps, slope, gain, clamp)
     if implementation.in_use() == "reference":
-        options = dict(demodulate=demodulate, up=up, taps=taps, slope=slope, gain=gain, clamp=clamp)
-        return reference.modulated_conv2d(x, weight, styles, bias, noise, **options)
+        return reference.modulated_conv2d(
+            x, weight, styles, bias, noise, demodulate=demodulate, up=up, taps=taps, slope=slope, gain=gain, clamp=clamp
+        )
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
     weight, styles = weight.to(wide), styles.to(wide)
     if x.dtype == torch.float16 and demodulate:  # which undoes these scales again, but 65,504 is soon exceeded
@@ -57,7 +59,7 @@ def modulated_conv2d(
     if up == 1:
         y = F.conv2d(y, weight.to(x.dtype), padding=weight.shape[-1] // 2)
     else:
-        y = reference.upsampling_convolution(y, weight.to(x.dtype), taps, up)
+        y = reference.upsampling_convolution(y, weight.to(x.dtype), taps, up, blur=upfirdn2d)
     d = demodulation(weight, styles) if demodulate else None
     noise, bias = (None if t is None else t.to(wide) for t in (noise, bias))
     return torch.ops.pumpgan.modulated_epilogue(y, d, noise, bias, slope, gain, clamp)

@@ -54,12 +54,12 @@ def modulated_conv2d(
     return bias_act(y, bias, slope=slope, gain=gain, clamp=clamp).to(x.dtype)
 
 
-def upsampling_convolution(x: Tensor, weight: Tensor, taps: Tensor, up: int) -> Tensor:
+def upsampling_convolution(x: Tensor, weight: Tensor, taps, up: int, *, blur=upfirdn2d) -> Tensor:
     """Transposed convolution and low-pass filter; the result is `up` times as large as x."""
     y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=up)
     surplus = up * x.shape[-1] - y.shape[-1] + taps.shape[-1] - 1  # padding that makes the size come out
     before = (surplus + 1) // 2
-    return upfirdn2d(y, taps, padding=(before, surplus - before) * 2, gain=up**2)
+    return blur(y, taps, padding=(before, surplus - before) * 2, gain=up**2)
 
 
 def label_stats(logits: Tensor, *, temperature=1.0) -> tuple[Tensor, Tensor]:
