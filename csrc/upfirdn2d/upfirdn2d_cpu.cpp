@@ -98,128 +98,161 @@ PUMPGAN_EVERY_ISA void gather_in(const A* __restrict__ parts, int64_t stride, in
 
 // Plan -----------------------------------------------------------------------------------------------------
 
-// One of `up` interleaved subsets of a row of y: sample q of it reaches x[first + q * down + m].
+// One of `up` interleaved subsets of a tile. Its filter begins in some of the `down` parts of the line.
 template <typename A>
 struct Phase {
-  int64_t first;
-  int64_t samples;
+  std::vector<int64_t> offsets;         // where in the parts the copy of the line that meets weight m begins
   std::vector<std::vector<A>> weights;  // one list a filter row, in the order of m
 };
 
+// Everything that rows of y have in common. A tile is so much of a row as keeps its line in the first-level cache.
 template <typename T>
 struct Plan {
   using A = typename Wide<T>::type;
-  std::vector<A> vertical;         // [rows.taps] as a correlation; empty where the filter is not separable
-  std::vector<Phase<A>> phases;    // of the horizontal axis
-  int64_t low = 0, high = 0;       // columns of x that any sample reaches, zeros around it included
-  int64_t part = 0, subset = 0;    // values in one of `down` parts of a line; in one of `up` subsets of a row
+  std::vector<A> vertical;               // the filter as a correlation; empty where it is not separable
+  std::vector<Reach<int64_t>> vertical_reach;  // of every row of y
+  std::vector<Phase<A>> phases;          // of the horizontal axis
+  int64_t tile;                          // samples of y, a multiple of `up`
+  int64_t low, line;                     // a tile's line: the first column of x it reaches (of tile 0), and how many
+  int64_t part, subset;                  // values in one of `down` parts of a line, and in one of `up` subsets
 
   explicit Plan(const Upfirdn2dArgs& args) {
     const ResampledAxis &v = args.rows, &h = args.columns;
     const A* taps = static_cast<const A*>(args.taps);
+    const A gain = A(args.gain);
     if (args.separable)
-      for (int64_t k = 0; k < v.taps; ++k) vertical.push_back(A(args.gain) * taps[tap_at(k, v.taps, args.flip)]);
-    for (int64_t p = 0; p < std::min(h.up, h.out); ++p) {
-      const Reach<int64_t> reach = reach_of(p, h.taps, h.up, h.down, h.before);
-      Phase<A> phase{reach.first, (h.out - p + h.up - 1) / h.up, {}};
+      for (int64_t k = 0; k < v.taps; ++k) vertical.push_back(gain * taps[tap_at(k, v.taps, args.flip)]);
+    for (int64_t j = 0; j < v.out; ++j)
+      vertical_reach.push_back(clipped(reach_of(j, v.taps, v.up, v.down, v.before), v.up, v.in));
+
+    const int64_t in_cache = int64_t(kLineBytes / sizeof(A)) / args.pixel * h.up / h.down;
+    const int64_t turns = std::clamp(in_cache / h.up, kFewestTurns, (h.out + h.up - 1) / h.up);
+    tile = turns * h.up;
+    std::vector<Reach<int64_t>> reach;
+    for (int64_t p = 0; p < h.up; ++p) reach.push_back(reach_of(p, h.taps, h.up, h.down, h.before));
+    low = reach[0].first;
+    int64_t high = low + 1;
+    for (const auto& r : reach) high = std::max(high, r.first + (turns - 1) * h.down + std::max<int64_t>(r.count, 1));
+    line = high - low;
+    part = (line + h.down - 1) / h.down * args.pixel;
+    subset = turns * args.pixel;
+
+    for (const auto& r : reach) {
+      Phase<A> phase;
+      for (int64_t m = 0; m < r.count; ++m) {
+        const int64_t i = r.first - low + m;
+        phase.offsets.push_back(i % h.down * part + i / h.down * args.pixel);
+      }
       for (int64_t row = 0; row < (args.separable ? 1 : v.taps); ++row) {
         const A* filter = args.separable ? taps : taps + tap_at(row, v.taps, args.flip) * h.taps;
-        std::vector<A> weights;
-        for (int64_t m = 0; m < reach.count; ++m)
-          weights.push_back(filter[tap_at(reach.tap + m * h.up, h.taps, args.flip)] *
-                            (args.separable ? A(1) : A(args.gain)));
-        phase.weights.push_back(std::move(weights));
+        phase.weights.emplace_back();
+        for (int64_t m = 0; m < r.count; ++m) {
+          const A weight = filter[tap_at(r.tap + m * h.up, h.taps, args.flip)];
+          phase.weights.back().push_back(args.separable ? weight : gain * weight);
+        }
       }
-      const int64_t end = phase.first + (phase.samples - 1) * h.down + std::max<int64_t>(reach.count, 1);
-      low = phases.empty() ? phase.first : std::min(low, phase.first);
-      high = phases.empty() ? end : std::max(high, end);
       phases.push_back(std::move(phase));
     }
-    part = (high - low + h.down - 1) / h.down * args.pixel;
-    subset = (h.out + h.up - 1) / h.up * args.pixel;
   }
+
+ private:
+  static constexpr int64_t kLineBytes = 12 << 10;
+  static constexpr int64_t kFewestTurns = 4;
 };
 
-// One worker's scratch, and the rows of y it makes.
+// One worker's scratch, and the tiles of y it makes.
 template <typename T>
-struct Worker {
-  using A = typename Wide<T>::type;
-  const Upfirdn2dArgs& args;
-  const Plan<T>& plan;
-  std::vector<A> line, parts, subsets, weights;
-  std::vector<const T*> rows;
-  std::vector<const A*> shifted;
-
+class Worker {
+ public:
   Worker(const Upfirdn2dArgs& args, const Plan<T>& plan)
-      : args(args), plan(plan), line((plan.high - plan.low) * args.pixel), parts(plan.part * args.columns.down),
-        subsets(plan.subset * args.columns.up), weights(args.rows.taps), rows(args.rows.taps),
-        shifted(args.columns.taps) {}
+      : args_(args), plan_(plan), line_(plan.line * args.pixel), parts_(plan.part * args.columns.down),
+        subsets_(plan.subset * args.columns.up), weights_(args.rows.taps), rows_(args.rows.taps),
+        shifted_(args.columns.taps) {}
 
-  // line = the weighted sum of rows of x, with zeros to its left and right.
-  void fill_line(const A* weights, int64_t count) {
-    const int64_t left = std::clamp<int64_t>(0, plan.low, plan.high);
-    const int64_t right = std::clamp<int64_t>(args.columns.in, left, plan.high);
-    for (int64_t m = 0; m < count; ++m) rows[m] += left * args.pixel;
-    weighted_sum(rows.data(), weights, count, false, line.data() + (left - plan.low) * args.pixel,
-                 (right - left) * args.pixel);
+  // Samples [start, start + samples) of row j of a plane.
+  void make_tile(int64_t plane, int64_t j, int64_t start, int64_t samples) {
+    const ResampledAxis &v = args_.rows, &h = args_.columns;
+    const int64_t width = h.in * args_.pixel;
+    const T* image = static_cast<const T*>(args_.x) + plane * v.in * width;
+    T* y = static_cast<T*>(args_.y) + ((plane * v.out + j) * h.out + start) * args_.pixel;
+    const int64_t low = plan_.low + start / h.up * h.down;
+    const Reach<int64_t> reach = plan_.vertical_reach[j];
+    if (args_.separable) {
+      for (int64_t m = 0; m < reach.count; ++m) {
+        rows_[m] = image + (reach.first + m) * width;
+        weights_[m] = plan_.vertical[reach.tap + m * v.up];
+      }
+      fill_line(low, reach.count);
+      // Several passes over a narrow y would round it several times.
+      const bool one_pass = std::is_same_v<T, A> || int64_t(plan_.phases[0].offsets.size()) <= kTogether;
+      if (h.up == 1 && one_pass) return filter_line(0, false, samples, y);
+      filter_line(0, false, samples, subsets_.data());
+    } else {
+      std::fill(subsets_.begin(), subsets_.end(), A(0));
+      weights_[0] = A(1);
+      for (int64_t m = 0; m < reach.count; ++m) {
+        rows_[0] = image + (reach.first + m) * width;
+        fill_line(low, 1);
+        filter_line(reach.tap + m * v.up, true, samples, subsets_.data());
+      }
+    }
+    gather_in(subsets_.data(), plan_.subset, h.up, y, samples, args_.pixel);
+  }
+
+ private:
+  using A = typename Wide<T>::type;
+
+  // line = the weighted sum of `count` rows of x from column `low` on, with zeros beyond their ends.
+  void fill_line(int64_t low, int64_t count) {
+    const int64_t pixel = args_.pixel, end = low + plan_.line;
+    const int64_t left = std::clamp<int64_t>(0, low, end), right = std::clamp(args_.columns.in, left, end);
+    for (int64_t m = 0; m < count; ++m) rows_[m] += left * pixel;
+    std::fill(line_.begin(), line_.begin() + (left - low) * pixel, A(0));
+    weighted_sum(rows_.data(), weights_.data(), count, false, line_.data() + (left - low) * pixel,
+                 (right - left) * pixel);
+    std::fill(line_.begin() + (right - low) * pixel, line_.end(), A(0));
   }
 
   // Filters the line along itself: into `out`, one subset after the other.
   template <typename Out>
-  void filter_line(int64_t filter_row, bool add, Out* out) {
-    const int64_t down = args.columns.down;
-    const A* from = line.data();
+  void filter_line(int64_t filter_row, bool add, int64_t samples, Out* out) {
+    const int64_t up = args_.columns.up, down = args_.columns.down;
+    const A* from = line_.data();
     if (down > 1) {
-      deal_out(line.data(), plan.high - plan.low, args.pixel, down, parts.data(), plan.part);
-      from = parts.data();
+      deal_out(line_.data(), plan_.line, args_.pixel, down, parts_.data(), plan_.part);
+      from = parts_.data();
     }
-    for (const Phase<A>& phase : plan.phases) {
-      const std::vector<A>& horizontal = phase.weights[filter_row];
-      for (size_t m = 0; m < horizontal.size(); ++m) {
-        const int64_t i = phase.first - plan.low + int64_t(m);
-        shifted[m] = from + i % down * plan.part + i / down * args.pixel;
-      }
-      weighted_sum(shifted.data(), horizontal.data(), int64_t(horizontal.size()), add, out, phase.samples * args.pixel);
-      out += plan.subset;
+    for (int64_t p = 0; p < std::min(up, samples); ++p, out += plan_.subset) {
+      const Phase<A>& phase = plan_.phases[p];
+      const int64_t count = int64_t(phase.offsets.size());
+      for (int64_t m = 0; m < count; ++m) shifted_[m] = from + phase.offsets[m];
+      const int64_t turns = up == 1 ? samples : (samples - p + up - 1) / up;
+      weighted_sum(shifted_.data(), phase.weights[filter_row].data(), count, add, out, turns * args_.pixel);
     }
   }
 
-  void make_row(int64_t plane, int64_t j) {
-    const ResampledAxis& v = args.rows;
-    const int64_t width = args.columns.in * args.pixel, out_width = args.columns.out * args.pixel;
-    const T* image = static_cast<const T*>(args.x) + plane * v.in * width;
-    T* y = static_cast<T*>(args.y) + (plane * v.out + j) * out_width;
-    const Reach<int64_t> reach = clipped(reach_of(j, v.taps, v.up, v.down, v.before), v.up, v.in);
-    if (args.separable) {
-      for (int64_t m = 0; m < reach.count; ++m) {
-        rows[m] = image + (reach.first + m) * width;
-        weights[m] = plan.vertical[reach.tap + m * v.up];
-      }
-      fill_line(weights.data(), reach.count);
-      // Several passes over a narrow y would round it several times.
-      const bool one_pass = std::is_same_v<T, A> || plan.phases[0].weights[0].size() <= kTogether;
-      if (args.columns.up == 1 && one_pass) return filter_line(0, false, y);
-      filter_line(0, false, subsets.data());
-    } else {
-      std::fill(subsets.begin(), subsets.end(), A(0));
-      for (int64_t m = 0; m < reach.count; ++m) {
-        const A one = A(1);
-        rows[0] = image + (reach.first + m) * width;
-        fill_line(&one, 1);
-        filter_line(reach.tap + m * v.up, true, subsets.data());
-      }
-    }
-    gather_in(subsets.data(), plan.subset, args.columns.up, y, args.columns.out, args.pixel);
-  }
+  const Upfirdn2dArgs& args_;
+  const Plan<T>& plan_;
+  std::vector<A> line_, parts_, subsets_, weights_;
+  std::vector<const T*> rows_;
+  std::vector<const A*> shifted_;
 };
 
 template <typename T>
 void upfirdn2d(const Upfirdn2dArgs& args) {
   const Plan<T> plan(args);
-  const int64_t grain = kGrain / (args.columns.out * args.pixel) + 1;
+  const int64_t out = args.columns.out, tiles = (out + plan.tile - 1) / plan.tile;
+  const int64_t grain = kGrain / (out * args.pixel) + 1;
   parallel_for(args.planes * args.rows.out, grain, [&](int64_t begin, int64_t end) {
     Worker<T> worker(args, plan);
-    for (int64_t row = begin; row < end; ++row) worker.make_row(row / args.rows.out, row % args.rows.out);
+    for (int64_t first = begin; first < end;) {  // the rows of one plane, tile by tile: neighbours share rows of x
+      const int64_t plane = first / args.rows.out, row = first - plane * args.rows.out;
+      const int64_t last = std::min(args.rows.out, row + end - first);
+      for (int64_t t = 0; t < tiles; ++t)
+        for (int64_t j = row; j < last; ++j)
+          worker.make_tile(plane, j, t * plan.tile, std::min(plan.tile, out - t * plan.tile));
+      first += last - row;
+    }
   });
 }
 

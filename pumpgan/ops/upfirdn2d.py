@@ -53,12 +53,12 @@ def _check(x: Tensor, taps: Tensor, up: int, down: int, padding: tuple[int, int,
         raise ValueError(f"upfirdn2d: up and down must be at least 1, got {up}, {down}")
     if len(padding) != 4:
         raise ValueError(f"upfirdn2d: padding must be (left, right, top, bottom), got {padding}")
-    height, width = _size(x, taps, up, down, *padding)
-    if height < 1 or width < 1:
-        raise ValueError(
-            f"upfirdn2d: taps of {taps.shape[0]} x {taps.shape[-1]} do not fit into an image of {x.shape[2]} x "
-            f"{x.shape[3]} with up {up} and padding {tuple(padding)}"
-        )
+    left, right, top, bottom = padding
+    image, filter_size = f"{x.shape[2] * up} x {x.shape[3] * up} samples", f"{taps.shape[0]} x {taps.shape[-1]}"
+    if min(left, right, left + right) < -x.shape[3] * up or min(top, bottom, top + bottom) < -x.shape[2] * up:
+        raise ValueError(f"upfirdn2d: padding {tuple(padding)} crops more than an image of {image} has")
+    if min(_size(x, taps, up, down, *padding)) < 1:
+        raise ValueError(f"upfirdn2d: taps of {filter_size} do not fit into {image} with padding {tuple(padding)}")
 
 
 def _size(x, taps, up, down, left, right, top, bottom):
