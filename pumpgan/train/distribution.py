@@ -16,6 +16,7 @@ from pumpgan.train.config import SemganConfig
 
 RATE = 0.02  # of the running means
 CHECK_EVERY = 16  # steps between two looks at whether it may begin
+READY_CHECKS = 8  # in a row before it does: a fresh generator's noise holds every class by chance
 
 
 class ShareControl:
@@ -35,6 +36,7 @@ class ShareControl:
             "soft": torch.zeros(self.memory_size, classes, device=device),
             "hard": torch.zeros(window, classes, device=device),
             "seen": torch.zeros([], dtype=torch.int64),  # share vectors so far
+            "ready": torch.zeros([], dtype=torch.int64),  # checks in a row that found the common classes drawn
             "started": torch.tensor(-1, dtype=torch.int64),  # images when it began
             "adversarial_norm": torch.zeros([], device=device),
             "loss_norm": torch.zeros([], device=device),
@@ -101,17 +103,27 @@ class ShareControl:
         if self.config.dist_start != "auto":
             begin = images >= 1000 * float(self.config.dist_start)
         else:
-            begin = step % CHECK_EVERY == 0 and self.common_classes_drawn()
+            if step % CHECK_EVERY:
+                return
+            drawn = self.common_classes_drawn()
+            self.state["ready"] = self.state["ready"] + 1 if drawn else torch.zeros_like(self.state["ready"])
+            begin = int(self.state["ready"]) >= READY_CHECKS
         if begin:
             self.state["started"] = torch.tensor(images, dtype=torch.int64)
 
     def common_classes_drawn(self) -> bool:
-        """Every class in at least half of the real images stands in at least half as many generated ones."""
+        """Whether the generator draws what most real images show.
+
+        Every class of at least half of the real images stands in at least half as many generated ones, and covers
+        between half and twice the pixels. Presence alone would do for noise, which has a pixel of everything.
+        """
         if int(self.state["seen"]) < len(self.state["hard"]):
             return False
-        presence = (self.state["hard"] > 0).double().mean(dim=0).cpu()
+        hard = self.state["hard"].double().cpu()
         common = self.real.presence >= 0.5
-        return bool((presence[common] >= self.real.presence[common] / 2).all())
+        presence = (hard > 0).double().mean(dim=0)[common] / self.real.presence[common]
+        share = hard.mean(dim=0)[common] / self.real.mean[common]
+        return bool(((presence >= 0.5) & (share >= 0.5) & (share <= 2)).all())
 
     def drawn(self) -> dict[str, tuple[float, float]]:
         """{class: (presence, mean share)} over the window of last generated label maps, hard counts."""
