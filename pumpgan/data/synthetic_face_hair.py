@@ -111,10 +111,10 @@ def strands(head: Head, outline: Array, opening: Array) -> Array:
         along = np.clip(outline, -0.9, 0) if t.fringe == "none" else np.clip(outline, -0.9, 0) * 0.6 + 0.35 * opening
         s = 1.15 * along + 0.012 * bend + 0.02 * t.wave * np.sin(11 * head.y + 1.2 * bend)
     else:
-        s = 0.16 * np.arctan2(head.x - 0.5 * t.part, 1.0 + head.y) * 2 + 0.02 * bend
+        s = 0.32 * np.arctan2(head.x - 0.5 * t.part, 1.0 + head.y) + 0.02 * bend
     if t.style == "curly":
         curls = 1 - np.abs(noise(random, head, 30)) - 0.4 * np.abs(noise(random, head, 55))  # ridges wind like curls
-        value = 0.92 + 0.24 * np.clip(curls, -1, 1)
+        value: Array = 0.92 + 0.24 * np.clip(curls, -1, 1)
     elif t.style == "buzz":
         value = 1 + 0.10 * noise(random, head, 80)
     else:
