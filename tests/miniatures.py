@@ -70,6 +70,53 @@ def magnetic_tile(folder: Path) -> Path:
     return folder
 
 
+def mvtec(folder: Path, side: int = 48, suffix: str = "png") -> Path:
+    """A category of MVTec AD: 4 + 2 good photographs, 2 cracks and 2 dents with masks, and files that are not read."""
+    for place, count in (("train/good", 4), ("test/good", 2), ("test/crack", 2), ("test/dent", 2)):
+        (folder / place).mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(noise(i, side, side, 3)).save(folder / place / f"{i:03d}.{suffix}")
+            if "good" not in place:
+                mask = np.zeros((side, side), np.uint8)
+                mask[8:24, 8:16] = 255
+                (folder / "ground_truth" / place[5:]).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(mask).save(folder / "ground_truth" / place[5:] / f"{i:03d}_mask.png")
+    (folder / "extra").mkdir()
+    (folder / "extra" / "000.png").write_bytes(b"not read")
+    (folder / "readme.txt").write_text("not read either")
+    return folder
+
+
+def deeppcb(folder: Path) -> Path:
+    """Four boards with one tile each: two boxes, one pixel of difference in each and one outside."""
+    for board in range(4):
+        place = folder / "PCBData" / f"group{board}"
+        (place / f"{board}").mkdir(parents=True)
+        (place / f"{board}_not").mkdir()
+        template = np.full((32, 32), 255, np.uint8)
+        test = template.copy()
+        test[4:8, 4:8] = test[20:24, 20:24] = test[28:32, 0:4] = 0
+        for name, pixels in (("temp", template), ("test", test)):
+            picture = Image.fromarray(pixels).convert("RGB" if board == 1 else "L")
+            picture.save(place / f"{board}" / f"{board}00_{name}.jpg", quality=100)
+        (place / f"{board}_not" / f"{board}00.txt").write_text("3 3 9 9 1\n18 18 26 26 6\n")
+    return folder
+
+
+def pump(folder: Path, count: int = 8, height: int = 40, width: int = 64) -> Path:
+    """images/ and masks/ of grey 16-bit TIFFs; every other one has a defect."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for i in range(count):
+        pixels = 1000 + noise(i, height, width).astype(np.uint16) * 8
+        pixels[0, 0], pixels[0, 1] = (900, 3450) if i == 0 else (1000, 3000)
+        Image.fromarray(pixels).save(folder / "images" / f"shot_{i}.tif")
+        mask = np.zeros((height, width), np.uint8)
+        mask[10:14, 30:34] = 255 * (i % 2)
+        Image.fromarray(mask).save(folder / "masks" / f"shot_{i}_mask.png")
+    return folder
+
+
 def dataset(folder: Path, images: int = 12, side: int = 16, channels: int = 3, unlabelled: int = 0) -> Dataset:
     """A dataset of noise; every fourth image is test, the last `unlabelled` have no label, every third an earring."""
     shape = (side, side) if channels == 1 else (side, side, 3)

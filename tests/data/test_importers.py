@@ -267,10 +267,10 @@ def test_the_same_import_makes_the_same_bytes_however_many_workers(tmp_path, mon
 
 
 def test_boxes_lie_inside_and_shrink_to_a_small_photograph():
-    drawn = boxes("tile", 0, (40, 103), 256)
+    drawn = boxes("tile", 0, (5, 7, 108, 47), 256)
     seen = [next(drawn) for _ in range(200)]
-    assert all(r - x == b - y == 40 and x >= 0 and r <= 103 and (y, b) == (0, 40) for x, y, r, b in seen)
-    assert min(x for x, *_ in seen) == 0 and max(r for _, _, r, _ in seen) == 103
+    assert all(r - x == b - y == 40 and x >= 5 and r <= 108 and (y, b) == (7, 47) for x, y, r, b in seen)
+    assert min(x for x, *_ in seen) == 5 and max(r for _, _, r, _ in seen) == 108
 
 
 def test_letterboxing_mirrors_what_is_there():

@@ -15,23 +15,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from pumpgan.data.dataset import Dataset, Entry, raise_faults
 from pumpgan.data.importers.celebamask_hq import plan_celebamask_hq
-from pumpgan.data.importers.crops import Box, boxes, cut, draws_until, resize, whole
+from pumpgan.data.importers.crops import Cut, cut_crops, cut_whole, draws_until
+from pumpgan.data.importers.deeppcb import plan_deeppcb
 from pumpgan.data.importers.label_maps import plan_label_maps
 from pumpgan.data.importers.magnetic_tile import plan_magnetic_tile
-from pumpgan.data.importers.photograph import Photograph, Pixels, Plan, fit_label
+from pumpgan.data.importers.mvtec import plan_mvtec
+from pumpgan.data.importers.photograph import Photograph, Pixels, Plan
+from pumpgan.data.importers.pump import plan_pump
 from pumpgan.data.importers.synthetic import plan_synthetic_face
+from pumpgan.data.registration import Reference
 from pumpgan.data.splits import rarest_kinds, split_groups
 from pumpgan.data.writer import DatasetWriter, check_new
 
 IMPORTERS: dict[str, Callable[..., Plan]] = {
+    "pump": plan_pump,
+    "mvtec": plan_mvtec,
+    "magnetic-tile": plan_magnetic_tile,
+    "deeppcb": plan_deeppcb,
     "label-maps": plan_label_maps,
     "celebamask-hq": plan_celebamask_hq,
-    "magnetic-tile": plan_magnetic_tile,
     "synthetic-face": plan_synthetic_face,
 }
 READS_NOTHING = frozenset(("synthetic-face",))
@@ -50,7 +56,7 @@ class ImportOptions:
     resolution: int | None = option("Pixels a side of the images written (faces 64, parts 128).")
     count: int | None = option("Photographs to take, drawn by seed, or faces to draw (2000).")
     seed: int = option("Seed of the crops, of the drawn faces and of --count.", 0)
-    patches: int = option("Random crops a photograph; 0 takes the whole of it.", 0)
+    patches: int | None = option("Random crops a photograph; 0 takes the whole of it (0; pump: 64).")
     crop: int = option("Side of a crop, in the photograph's pixels.", 256)
     with_defect: int = option("Draw on, keeping only crops with a defect, until train has this many.", 0)
     mask_threshold: int | None = option("A mask's pixel is a defect if brighter than this (127).")
@@ -96,6 +102,9 @@ def import_dataset(source: str, out: str | Path, folder: str | Path | None = Non
     if folder is not None and not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
     plan = importer(folder, **own_options(source, importer, chosen))
+    patches = plan.patches if chosen.patches is None else chosen.patches
+    if "crop" in chosen.given() and not patches and not chosen.with_defect:
+        raise ValueError("crop: without patches photographs are taken whole; give patches or with_defect too")
     splits = split_groups(rarest_kinds((p.group, p.kind) for p in plan.photographs))
     photographs, faults = plan.photographs, list(plan.faults)
     if not photographs and not faults:
@@ -106,13 +115,14 @@ def import_dataset(source: str, out: str | Path, folder: str | Path | None = Non
     if chosen.with_defect:
         extra, more = draws_until(
             [p for p in photographs if splits[p.group] == "train"],
-            patches=chosen.patches,
+            patches=patches,
             crop=chosen.crop,
             seed=chosen.seed,
             with_defect=chosen.with_defect,
         )
         raise_faults(str(folder), faults + more)
     side = chosen.resolution or plan.resolution
+    reference = None if plan.reference is None or faults else Reference(plan.reference())
     with DatasetWriter(
         out,
         name=source,
@@ -129,8 +139,14 @@ def import_dataset(source: str, out: str | Path, folder: str | Path | None = Non
     ) as writer:
 
         def draw(photograph: Photograph) -> Drawn:
-            split, kept = splits[photograph.group], extra.get(photograph.name, [])
-            return list(images_of(photograph, plan, chosen, side, split, kept))
+            image, label = photograph.read()
+            if patches or chosen.with_defect:
+                wanted = {*range(patches), *extra.get(photograph.name, [])}
+                cuts = list(cut_crops(photograph, image, label, side, chosen.crop, chosen.seed, wanted))
+            else:
+                cuts = [cut_whole(photograph, image, label, side)]
+            shift = None if reference is None else reference.shift(image)
+            return [(entry_of(plan, photograph, splits[photograph.group], c, shift), c.image, c.label) for c in cuts]
 
         for photograph, future in in_order(draw, photographs):
             try:
@@ -162,8 +178,6 @@ def own_options(source: str, importer: Callable[..., Plan], chosen: ImportOption
     for name in ("mask_threshold", "no_mask", "classes"):
         if name in given and name not in understood:
             raise ValueError(f"{name}: {source} has no use for it; leave it out")
-    if "crop" in given and not chosen.patches and not chosen.with_defect:
-        raise ValueError("crop: without patches photographs are taken whole; give patches or with_defect too")
     return {name: value for name, value in given.items() if name in understood}
 
 
@@ -175,49 +189,26 @@ def draw_photographs(photographs: Sequence[Photograph], count: int, seed: int) -
     return [photographs[i] for i in sorted(order[:count].tolist())]
 
 
-def images_of(
-    photograph: Photograph, plan: Plan, chosen: ImportOptions, side: int, split: str, kept: Sequence[int]
-) -> Iterator[tuple[Entry, Pixels, Pixels | None]]:
-    """The dataset images that one photograph gives: itself, or crops of it."""
-    image, label = photograph.read()
-    height, width = image.shape[:2]
+def entry_of(plan: Plan, photograph: Photograph, split: str, cut: Cut, shift: tuple[float, float] | None) -> Entry:
+    """The line of images.jsonl for one image of a photograph.
 
-    def entry(name: str, box: Box, image_label: str | None, pixels: Pixels) -> Entry:
-        return Entry(
-            name,
-            split,
-            (photograph.name,),
-            photograph.group,
-            photograph.kind,
-            image_label,
-            box,
-            brightness=round(float(pixels.mean()), 3),
-        )
-
-    if not chosen.patches and not chosen.with_defect:
-        image_label = photograph.image_label or image_label_of(plan, label)
-        whole_image, whole_label = whole(image, label, side)
-        yield entry(photograph.name, (0, 0, width, height), image_label, image), whole_image, whole_label
-        return
-    label = None if label is None else fit_label(label, (height, width))
-    wanted = {*range(chosen.patches), *kept}
-    drawn = boxes(photograph.name, chosen.seed, (height, width), chosen.crop)
-    for number, box in enumerate(itertools.islice(drawn, max(wanted, default=-1) + 1)):
-        if number not in wanted:
-            continue
-        crop, ids = cut(image, box), None if label is None else cut(label, box)
-        yield (
-            entry(f"{photograph.name}_{number:03d}", box, image_label_of(plan, ids), crop),
-            resize(crop, side, Image.Resampling.LANCZOS),
-            None if ids is None else resize(ids, side, Image.Resampling.NEAREST),
-        )
-
-
-def image_label_of(plan: Plan, label: Pixels | None) -> str | None:
-    """What the pixels say before they are resized: small defects do not outlive it."""
-    if label is None or not plan.image_labels:
-        return None
-    return plan.image_labels[1 if label.any() else 0]
+    Its image label is what the source says of a photograph taken whole, else what its pixels say before they are
+    resized: small defects do not outlive that.
+    """
+    image_label = photograph.image_label if cut.name == photograph.name else None
+    if image_label is None and cut.ids is not None and plan.image_labels:
+        image_label = plan.image_labels[1 if cut.ids.any() else 0]
+    return Entry(
+        cut.name,
+        split,
+        photographs=(photograph.name,),
+        group=photograph.group,
+        kind=photograph.kind,
+        image_label=image_label,
+        box=cut.box,
+        shift=shift,
+        brightness=round(float(cut.pixels.mean()), 3),
+    )
 
 
 def in_order(

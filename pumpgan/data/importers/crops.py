@@ -3,13 +3,12 @@
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from pumpgan.data.importers.photograph import Photograph, Pixels, fit_label
-
-Box = tuple[int, int, int, int]  # left, top, right, bottom
+from pumpgan.data.importers.photograph import Box, Photograph, Pixels, fit_label
 
 
 def letterbox(pixels: Pixels) -> Pixels:
@@ -26,24 +25,75 @@ def resize(pixels: Pixels, side: int, filter: Image.Resampling) -> Pixels:
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), filter))
 
 
-def whole(image: Pixels, label: Pixels | None, side: int) -> tuple[Pixels, Pixels | None]:
-    """The photograph as a square of `side` pixels; image and label may differ in scale."""
+class Cut(NamedTuple):
+    """One image of a photograph.
+
+    box: where it was. pixels, ids: what was there, as photographed; ids may be None, and of another scale when whole.
+    image, label: the same, resized.
+    """
+
+    name: str
+    box: Box
+    pixels: Pixels
+    ids: Pixels | None
+    image: Pixels
+    label: Pixels | None
+
+
+def cut_whole(photograph: Photograph, image: Pixels, label: Pixels | None, side: int) -> Cut:
+    """All that may be used of the photograph, letterboxed to a square of `side` pixels."""
+    box = area_of(photograph, image)
+    if photograph.area is not None:
+        label = None if label is None else cut(fit_label(label, image.shape[:2]), box)
+        image = cut(image, box)
     small = None if label is None else resize(letterbox(label), side, Image.Resampling.NEAREST)
-    return resize(letterbox(image), side, Image.Resampling.LANCZOS), small
+    return Cut(photograph.name, box, image, label, resize(letterbox(image), side, Image.Resampling.LANCZOS), small)
 
 
-def boxes(name: str, seed: int, size: tuple[int, int], crop: int) -> Iterator[Box]:
-    """Endless random square boxes in a photograph of `size` (height, width), of side min(crop, width, height).
+def cut_crops(
+    photograph: Photograph, image: Pixels, label: Pixels | None, side: int, crop: int, seed: int, wanted: set[int]
+) -> Iterator[Cut]:
+    """Those of the photograph's random crops whose numbers are wanted, resized to `side` pixels."""
+    label = None if label is None else fit_label(label, image.shape[:2])
+    drawn = boxes(photograph.name, seed, area_of(photograph, image), crop)
+    for number, box in enumerate(itertools.islice(drawn, max(wanted, default=-1) + 1)):
+        if number in wanted:
+            pixels, ids = cut(image, box), None if label is None else cut(label, box)
+            yield Cut(
+                f"{photograph.name}_{number:03d}",
+                box,
+                pixels,
+                ids,
+                resize(pixels, side, Image.Resampling.LANCZOS),
+                None if ids is None else resize(ids, side, Image.Resampling.NEAREST),
+            )
+
+
+def boxes(name: str, seed: int, area: Box, crop: int) -> Iterator[Box]:
+    """Endless random square boxes within `area` of a photograph, of side min(crop, width, height of the area).
 
     They derive from the seed and the photograph's name alone: neither workers nor other photographs change them.
     """
-    height, width = size
-    side = min(crop, height, width)
+    first, upper, last, lower = area
+    side = min(crop, last - first, lower - upper)
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
     generator = np.random.Generator(np.random.PCG64([seed, key]))
     while True:
-        left, top = generator.integers(0, width - side + 1), generator.integers(0, height - side + 1)
-        yield int(left), int(top), int(left) + side, int(top) + side
+        left = int(generator.integers(first, last - side + 1))
+        top = int(generator.integers(upper, lower - side + 1))
+        yield left, top, left + side, top + side
+
+
+def area_of(photograph: Photograph, pixels: Pixels) -> Box:
+    """What may be used of a photograph with these pixels."""
+    return photograph.area or (0, 0, pixels.shape[1], pixels.shape[0])
+
+
+def centre(size: tuple[int, int], side: int) -> Box:
+    """The middle of a photograph of `size` (height, width), `side` pixels each way or as many as there are."""
+    height, width = size
+    left, top = max(0, (width - side) // 2), max(0, (height - side) // 2)
+    return left, top, min(width, left + side), min(height, top + side)
 
 
 def cut(pixels: Pixels, box: Box) -> Pixels:
@@ -68,10 +118,12 @@ def draws_until(
         except (OSError, ValueError) as error:
             faults.append(str(error))
             continue
-        if label is None or not label.any():
+        if label is None:
             continue
-        label = fit_label(label, image.shape[:2])
-        drawn = boxes(photograph.name, seed, label.shape, crop)
+        label, area = fit_label(label, image.shape[:2]), area_of(photograph, image)
+        if not cut(label, area).any():
+            continue
+        drawn = boxes(photograph.name, seed, area, crop)
         hits += sum(bool(cut(label, box).any()) for box in itertools.islice(drawn, patches))
         turns.append((photograph.name, label, drawn))
     kept: dict[str, list[int]] = {}

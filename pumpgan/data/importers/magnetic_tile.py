@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pumpgan.data.dataset import PART_CLASSES, PART_IMAGE_LABELS, LabelClass, open_image, read_image
+from pumpgan.data.dataset import PART_IMAGE_LABELS, read_image
+from pumpgan.data.importers.parts import PART_RESOLUTION, part_classes, read_mask
 from pumpgan.data.importers.photograph import Photograph, Pixels, Plan, factor_between, files_by_stem, image_size
 
-PART_RESOLUTION = 128
 KINDS = {  # folder -> kind
     "MT_Blowhole": "blowhole",
     "MT_Break": "break",
@@ -23,14 +23,6 @@ KINDS = {  # folder -> kind
     "MT_Free": "good",
     "MT_Uneven": "uneven",
 }
-KIND_CLASSES = (
-    PART_CLASSES[0],
-    LabelClass(1, "blowhole", (255, 77, 46)),
-    LabelClass(2, "break", (255, 196, 0)),
-    LabelClass(3, "crack", (64, 196, 255)),
-    LabelClass(4, "fray", (186, 104, 255)),
-    LabelClass(5, "uneven", (80, 220, 120)),
-)
 LARGEST_GAP = 300  # between numbers of one tile
 # Numbers further apart that show one tile nevertheless, found by looking; ranges on one line belong together.
 SAME_TILE = (
@@ -67,13 +59,12 @@ def plan_magnetic_tile(folder: Path, *, mask_threshold: int = 127, classes: str 
                 except ValueError as error:
                     faults.append(f"{mask}: {error}")
         faults += [f"{mask}: has no image {mask.stem}.jpg beside it" for mask in masks.values()]
-    label_classes = PART_CLASSES if classes == "merged" else KIND_CLASSES
-    ids = {kind: 1 if classes == "merged" else [c.name for c in KIND_CLASSES].index(kind) for kind in KINDS.values()}
+    label_classes, ids = part_classes([kind for kind in KINDS.values() if kind != "good"], classes)
     tiles = tiles_of(number for _, number, _, _ in pairs.values())
     photographs = [
         Photograph(
             name,
-            partial(read_tile, image, mask, mask_threshold, kind, ids[kind]),
+            partial(read_tile, image, mask, mask_threshold, kind, ids.get(kind, 0)),
             kind,
             group=f"tile_{tiles[number]}",
             image_label="good" if kind == "good" else "defect",
@@ -86,14 +77,10 @@ def plan_magnetic_tile(folder: Path, *, mask_threshold: int = 127, classes: str 
 def read_tile(path: Path, mask_path: Path, threshold: int, kind: str, defect_id: int) -> tuple[Pixels, Pixels | None]:
     """The photograph, and `defect_id` where its mask is brighter than `threshold` (masks are anti-aliased: over 0 a
     defect grows by 8 %). A defective tile with an empty mask is unlabelled: four uneven ones, which nobody drew."""
-    image, mask = read_image(path, "L"), open_image(mask_path)
-    if mask.mode != "L":
-        raise ValueError(f"{mask_path}: must be an 8-bit grey mask (mode L), got mode {mask.mode}")
-    defect = np.asarray(mask) > threshold
+    image, defect = read_image(path, "L"), read_mask(mask_path, threshold)
     if kind == "good" and defect.any():
         raise ValueError(f"{mask_path}: marks a defect in a photograph that is filed as free of them")
-    label = None if kind != "good" and not defect.any() else defect.astype(np.uint8) * np.uint8(defect_id)
-    return image, label
+    return image, None if kind != "good" and not defect.any() else defect * np.uint8(defect_id)
 
 
 def tiles_of(numbers: Iterable[int]) -> dict[int, int]:

@@ -12,6 +12,7 @@ from pumpgan.data.dataset import LabelClass, size_text
 
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"))
 Pixels = NDArray[np.uint8]
+Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Photograph:
         by a whole factor (None: unlabelled). Raises OSError or ValueError, with the path, where a file is not right.
     kind: the source's class of the whole photograph. group: photographs of one object share it.
     image_label: what the source says of the whole photograph, one of the plan's image labels, or None.
+    area: (left, top, right, bottom) of what may be used of it, in its pixels; None: everything.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Photograph:
     kind: str
     group: str
     image_label: str | None = None
+    area: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class Plan:
 
     faults: what is wrong already, one line each; the photographs are then the sound ones, so that the faults that
         only decoding shows can be listed with them.
-    resolution: pixels a side of the images to make, unless the user says otherwise.
+    resolution, patches: pixels a side of the images to make, and random crops a photograph (0: the whole of it), unless
+        the user says otherwise.
+    reference: reads the photograph that the others are registered against, where they show one part in one place.
     """
 
     classes: Sequence[LabelClass]
@@ -47,6 +52,8 @@ class Plan:
     photographs: list[Photograph]
     image_labels: Sequence[str] = ()
     faults: list[str] = field(default_factory=list)
+    patches: int = 0
+    reference: Callable[[], Pixels] | None = None
 
 
 def files_by_stem(folder: Path, suffixes: frozenset[str], faults: list[str]) -> dict[str, Path]:
