@@ -77,3 +77,10 @@ def test_a_sheet_is_drawn(tmp_path):
 )
 def test_wrong_usage_exits_with_two(arguments):
     run(*arguments, exit_code=2)
+
+
+def test_an_export_says_what_it_wrote(tmp_path):
+    miniature(tmp_path / "set")
+    said = run("export", tmp_path / "set", "--format", "coco", "--out", tmp_path / "out")
+    assert "coco, 9 train, 3 test images" in said and (tmp_path / "out" / "annotations" / "test.json").exists()
+    assert "not empty" in run("export", tmp_path / "set", "--format", "masks", "--out", tmp_path / "out", exit_code=1)

@@ -102,6 +102,14 @@ def test_half_precision_is_as_accurate_as_plain_torch(device, use):
                 assert_as_accurate(upfirdn2d(x, taps, **options), definition, x)
 
 
+def test_half_precision_is_rounded_once(device):
+    for dtype in HALF[device]:
+        x, taps = torch.randn(2, 8, 16, 18, device=device, dtype=dtype), torch.randn(13, device=device) / 4
+        truth = reference.upfirdn2d(x.double(), taps.double(), padding=(6, 6, 6, 6))
+        error = (upfirdn2d(x, taps, padding=(6, 6, 6, 6)).double() - truth).abs()
+        assert (error <= truth.abs() * torch.finfo(dtype).eps / 2 + 1e-4).all()
+
+
 def test_nothing_in_is_nothing_out(device):
     x = torch.zeros(0, 3, 8, 8, device=device, requires_grad=True)
     y = upfirdn2d(x, binomial(device), **USES["down"])

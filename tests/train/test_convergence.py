@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from plates import PLATE_COLOURS
 
-from conftest import PLATE_COLOURS
 from pumpgan.inference.generate import TrainedGenerator
 from pumpgan.train.config import semgan_config
 from pumpgan.train.loop import Goal
@@ -22,7 +22,9 @@ def agreement(images: np.ndarray, labels: np.ndarray) -> float:
 
 @pytest.mark.slow
 def test_images_and_labels_come_to_agree(tmp_path, many_plates):
-    options = dict(resolution=16, channel_base=512, channel_most=32, channel_least=16, precision="fp32", ema_images=2000.0)
+    options = dict(
+        resolution=16, channel_base=512, channel_most=32, channel_least=16, precision="fp32", ema_images=2000.0
+    )
     config = semgan_config("tiny", options)
     run, device = tmp_path / "run", torch.device("cpu")
     start(config, preset="tiny", data=[many_plates], run=run, goal=Goal(steps=STEPS), device=device, quiet=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from plates import SMALL, pumpgan, start_pumpgan, write_plates
 from safetensors.torch import load_file
 
-from conftest import SMALL, pumpgan, start_pumpgan
 from pumpgan.train import checkpoint as checkpoints
 from pumpgan.train.journal import lines_up_to
 
@@ -112,8 +112,6 @@ def test_a_flipped_bit_is_noticed(plates, tmp_path):
 
 
 def test_other_data_is_refused(plates, tmp_path):
-    from conftest import write_plates
-
     data, run = write_plates(tmp_path / "data", 20), tmp_path / "run"
     assert pumpgan("train", "--data", data, *SMALL, "--out", run, "--steps", 2).returncode == 0
     (data / "labels" / "plate_3.png").write_bytes((data / "labels" / "plate_4.png").read_bytes())

@@ -1,4 +1,4 @@
-"""A dataset small enough to train on within a test, and the command line as a user runs it."""
+"""Plates: a dataset small enough to train on within a test; and the command line as a user runs it."""
 
 import os
 import subprocess
@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from pumpgan.data.dataset import Entry, LabelClass
 from pumpgan.data.writer import DatasetWriter
@@ -17,10 +16,7 @@ PLATE_CLASSES = (
     LabelClass(2, "hole", (230, 60, 60)),
 )
 PLATE_COLOURS = np.array([(40, 50, 120), (90, 200, 90), (220, 50, 40)])  # of ground, plate, hole
-SMALL = (
-    "--resolution 16 --batch 4 --channel-base 128 --channel-most 16 --channel-least 8 --latent-size 8 --style-size 8 "
-    "--mapping-depth 2 --patch-base 4"
-).split()
+SMALL = ["--resolution", "16", "--batch", "4", "--channel-base", "128", "--channel-most", "16", "--channel-least", "8", "--latent-size", "8", "--style-size", "8", "--mapping-depth", "2", "--patch-base", "4"]
 
 
 def draw_plate(rng: np.random.Generator, size: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -40,13 +36,10 @@ def write_plates(out: Path, count: int = 64, size: int = 16) -> Path:
     with DatasetWriter(out, name="plates", classes=PLATE_CLASSES, size=(size, size), channels=3, flips="hv") as writer:
         for i in range(count):
             name = f"plate_{i}"
-            writer.add(Entry(name, "train" if i < count * 3 // 4 else "test", photographs=(name,)), *draw_plate(rng, size))
+            writer.add(
+                Entry(name, "train" if i < count * 3 // 4 else "test", photographs=(name,)), *draw_plate(rng, size)
+            )
     return out
-
-
-@pytest.fixture(scope="session")
-def plates(tmp_path_factory) -> Path:
-    return write_plates(tmp_path_factory.mktemp("data") / "plates")
 
 
 def pumpgan(*arguments, **options) -> subprocess.CompletedProcess:
@@ -60,8 +53,3 @@ def start_pumpgan(*arguments) -> subprocess.Popen:
     command = [sys.executable, "-m", "pumpgan.cli", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-
-
-@pytest.fixture(scope="session")
-def many_plates(tmp_path_factory) -> Path:
-    return write_plates(tmp_path_factory.mktemp("data") / "many_plates", 600)

@@ -1,0 +1,39 @@
+"""`pumpgan doctor`."""
+
+import json
+import subprocess
+import sys
+
+from click.testing import CliRunner
+
+from pumpgan.cli.main import main
+from pumpgan.ops import implementation
+
+
+def test_says_what_runs():
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == 0, result.output
+    for word in ("torch", "operators", "bias_act", "upfirdn2d", implementation.in_use(), "caches"):
+        assert word in result.output
+
+
+def test_gives_the_same_findings_as_json(monkeypatch, tmp_path):
+    monkeypatch.setenv("PUMPGAN_CACHE", str(tmp_path))
+    result = CliRunner().invoke(main, ["doctor", "--json"])
+    findings = json.loads(result.output)
+    assert findings["operators"]["in use"] == implementation.in_use()
+    assert findings["processor"]["kernels run with"] == implementation.describe()["cpu_isa"]
+    assert findings["caches"]["folder"] == str(tmp_path)
+
+
+def test_names_a_package_that_is_missing(monkeypatch):
+    from pumpgan.cli import doctor
+
+    monkeypatch.setattr(doctor, "OPTIONAL", ["no-such-package-of-pumpgan"])
+    result = CliRunner().invoke(main, ["doctor"])
+    assert "not installed" in result.output
+
+
+def test_runs_as_a_module_too():
+    done = subprocess.run([sys.executable, "-m", "pumpgan.cli", "doctor"], capture_output=True, text=True)
+    assert done.returncode == 0 and "operators" in done.stdout, done.stderr
