@@ -117,6 +117,21 @@ def select(dataset: Path, out: Path, with_class: str | None, share: float | None
     summarise(chosen)
 
 
+@data.command()
+@click.argument("dataset", type=FOLDER)
+@click.option("--format", "layout", required=True, type=click.Choice(["mvtec", "coco", "masks", "webdataset"]))
+@click.option("--out", required=True, type=FOLDER, help="The folder to write; absent or empty.")
+def export(dataset: Path, layout: str, out: Path):
+    """Write DATASET in a layout that other tools read.
+
+    mvtec has no place for defects in train: all of them go to its test.
+    """
+    from pumpgan.data.export import export as export_dataset
+
+    counts = export_dataset(Dataset.open(dataset), out, layout)
+    click.echo(f"{out}: {layout}, {', '.join(f'{count} {split}' for split, count in counts.items())} images")
+
+
 def summarise(dataset: Dataset):
     """A line a split: how many images, how many of them labelled, and what they show."""
     height, width = dataset.size

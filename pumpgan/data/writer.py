@@ -1,12 +1,13 @@
 """Making a dataset folder: it appears whole, or not at all."""
 
+import contextlib
 import errno
 import io
 import json
 import os
 import shutil
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +29,32 @@ def check_new(out: Path) -> None:
             raise FileExistsError(f"{out}: is not empty; choose another folder, or remove this one first")
     elif out.exists() or out.is_symlink():
         raise FileExistsError(f"{out}: is not a folder; choose another name")
+
+
+@contextlib.contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A hidden folder beside `out` to write into; it becomes `out` when the `with` block ends well, else it is removed.
+
+    `out` must be absent or empty. A disk that is full or refuses becomes one clear OSError.
+    """
+    check_new(out)
+    folder = out.parent / f".{out.name}.{os.getpid()}.partial"
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+        check_new(out)  # someone may have written there meanwhile
+        os.rename(folder, out)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            text = f"{out}: the disk is full; nothing was kept; free some space or write elsewhere"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO):
+            text = f"{out}: cannot be written ({error.strerror}); nothing was kept"
+        else:
+            raise
+        raise OSError(text) from error
+    finally:
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
 class DatasetWriter:
@@ -77,13 +104,13 @@ class DatasetWriter:
         self.pending: deque[Future[None]] = deque()
 
     def __enter__(self) -> "DatasetWriter":
-        self.folder = self.out.parent / f".{self.out.name}.{os.getpid()}.partial"
-        try:
-            (self.folder / "images").mkdir(parents=True)
+        with contextlib.ExitStack() as stack:
+            self.folder = stack.enter_context(new_folder(self.out))
+            (self.folder / "images").mkdir()
             (self.folder / "labels").mkdir()
-        except OSError as error:
-            raise OSError(f"{self.out}: cannot be made here ({error.strerror}: {error.filename})") from error
-        self.threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "png")
+            self.threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "png")
+            stack.callback(self.threads.shutdown, cancel_futures=True)
+            self.closing = stack.pop_all()
         return self
 
     def add(self, entry: Entry, image: NDArray[np.uint8], label: NDArray[np.uint8] | None = None) -> None:
@@ -112,23 +139,19 @@ class DatasetWriter:
             self.presence[entry.split] += np.bincount(label.ravel(), minlength=len(self.classes)) > 0
         self.pending.append(self.threads.submit(self._write_pair, entry.name, image.copy(), label))
         while len(self.pending) > MOST_PENDING:
-            self._finish(self.pending.popleft())
+            self.pending.popleft().result()
 
     def __exit__(self, kind, error, trace) -> None:
-        try:
-            if error is None:
-                while self.pending:
-                    self._finish(self.pending.popleft())
-                self._write_text("images.jsonl", "".join(entry.to_json() + "\n" for entry in self.entries))
-                self.metadata["statistics"] = self._statistics()
-                text = json.dumps(self.metadata, indent=1, ensure_ascii=False, allow_nan=False)
-                self._write_text("dataset.json", text + "\n")
-                check_new(self.out)  # someone may have written there meanwhile
-                os.rename(self.folder, self.out)
-        finally:
-            self.threads.shutdown(wait=True, cancel_futures=True)
-            if self.folder.exists():
-                shutil.rmtree(self.folder)
+        with self.closing:
+            if error is not None:
+                raise error
+            while self.pending:
+                self.pending.popleft().result()
+            lines = "".join(entry.to_json() + "\n" for entry in self.entries)
+            write_file(self.folder / "images.jsonl", lines.encode())
+            self.metadata["statistics"] = self._statistics()
+            text = json.dumps(self.metadata, indent=1, ensure_ascii=False, allow_nan=False)
+            write_file(self.folder / "dataset.json", f"{text}\n".encode())
 
     def _statistics(self) -> dict[str, Any]:
         return {
@@ -144,23 +167,6 @@ class DatasetWriter:
         write_file(self.folder / "images" / f"{name}.png", png(Image.fromarray(image)))
         if label is not None:
             write_file(self.folder / "labels" / f"{name}.png", label_png(label, self.palette))
-
-    def _write_text(self, name: str, text: str) -> None:
-        try:
-            write_file(self.folder / name, text.encode())
-        except OSError as error:
-            raise self._explained(error) from error
-
-    def _finish(self, future: Future[None]) -> None:
-        try:
-            future.result()
-        except OSError as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: OSError) -> OSError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return OSError(f"{self.out}: the disk is full; nothing was kept; free some space or write elsewhere")
-        return OSError(f"{self.out}: cannot be written ({error.strerror or error}); nothing was kept")
 
 
 def png(image: Image.Image) -> bytes:

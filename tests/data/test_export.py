@@ -77,11 +77,8 @@ def test_coco_instances_are_the_connected_pieces(tmp_path):
     about = json.loads((tmp_path / "out" / "annotations" / "train.json").read_text())
     assert about["categories"] == [{"id": 1, "name": "defect"}]
     assert [(i["file_name"], i["width"], i["height"]) for i in about["images"]] == [("a.png", 8, 5), ("b.png", 8, 5)]
-    assert [(a["id"], a["image_id"], a["category_id"]) for a in about["annotations"]] == [
-        (1, 1, 1),
-        (2, 1, 1),
-        (3, 1, 1),
-    ]
+    # The pixel of class 2 has become class 1, and touches the second piece over a corner.
+    assert [(a["id"], a["image_id"], a["area"]) for a in about["annotations"]] == [(1, 1, 2), (2, 1, 7)]
 
 
 @pytest.mark.parametrize(("rows", "counts"), [(["01", "11"], [1, 3]), (["11", "00"], [0, 1, 1, 1, 1]), (["00"], [2])])
