@@ -16,7 +16,26 @@ PLATE_CLASSES = (
     LabelClass(2, "hole", (230, 60, 60)),
 )
 PLATE_COLOURS = np.array([(40, 50, 120), (90, 200, 90), (220, 50, 40)])  # of ground, plate, hole
-SMALL = ["--resolution", "16", "--batch", "4", "--channel-base", "128", "--channel-most", "16", "--channel-least", "8", "--latent-size", "8", "--style-size", "8", "--mapping-depth", "2", "--patch-base", "4"]
+SMALL = [
+    "--resolution",
+    "16",
+    "--batch",
+    "4",
+    "--channel-base",
+    "128",
+    "--channel-most",
+    "16",
+    "--channel-least",
+    "8",
+    "--latent-size",
+    "8",
+    "--style-size",
+    "8",
+    "--mapping-depth",
+    "2",
+    "--patch-base",
+    "4",
+]
 
 
 def draw_plate(rng: np.random.Generator, size: int = 16) -> tuple[np.ndarray, np.ndarray]:

@@ -30,3 +30,14 @@ def in_use() -> str:
     if _chosen is None:
         use(os.environ.get("PUMPGAN_OPS", "auto"))
     return _chosen  # type: ignore[return-value]
+
+
+def describe() -> dict:
+    """What is in use and what was built: in_use, built, cpu_isa (None if not built), cuda_architectures ("8.0", ...)."""
+    if not built():
+        return {"in_use": in_use(), "built": False, "cpu_isa": None, "cuda_architectures": []}
+    import pumpgan._C as library
+
+    capabilities = [int(code) for code in library.cuda_architectures.split(",") if code]
+    architectures = [f"{code // 100}.{code % 100 // 10}" for code in capabilities]
+    return {"in_use": in_use(), "built": True, "cpu_isa": library.cpu_isa, "cuda_architectures": architectures}

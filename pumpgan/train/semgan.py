@@ -225,7 +225,11 @@ def path_length_phase(gan: Semgan, step: Step) -> dict[str, Tensor]:
 
 
 def average_phase(gan: Semgan, step: Step) -> dict[str, Tensor]:
-    decay = 0.5 ** (gan.config.batch / gan.config.ema_images)
+    config = gan.config
+    seen = (gan.step + 1) * config.batch
+    # Early weights are soon outdated: Karras et al. 2020, arXiv:2006.06676, ramp the half-life up likewise.
+    half_life = min(config.ema_images, config.ema_ramp * seen) if config.ema_ramp else config.ema_images
+    decay = 0.5 ** (config.batch / half_life)
     with torch.no_grad():
         for average, weight in zip(gan.averaged.parameters(), gan.generator.parameters(), strict=True):
             average.lerp_(weight, 1 - decay)

@@ -132,7 +132,14 @@ def test_without_semantic_gradients_the_label_judge_leaves_the_image_head_alone(
 
 
 def test_the_averaged_generator_follows_by_its_half_life():
-    gan, step = small_gan(ema_images=4.0)  # a batch of 4: half of the way each step
+    gan, step = small_gan(ema_images=4.0, ema_ramp=0.0)  # a batch of 4: half of the way each step
+    before = gan.averaged.start.clone()
+    take_step(gan, step)
+    torch.testing.assert_close(gan.averaged.start, (before + gan.generator.start) / 2)
+
+
+def test_the_averaged_generator_forgets_its_first_weights_at_once():
+    gan, step = small_gan(ema_images=1e6, ema_ramp=1.0)  # half-life: all images so far
     before = gan.averaged.start.clone()
     take_step(gan, step)
     torch.testing.assert_close(gan.averaged.start, (before + gan.generator.start) / 2)
