@@ -33,7 +33,7 @@ def in_use() -> str:
 
 
 def describe() -> dict:
-    """What is in use and what was built: in_use, built, cpu_isa (None if not built), cuda_architectures ("8.0", ...)."""
+    """in_use; built; cpu_isa, None where not built; cuda_architectures, such as "8.0", with GPU code in the library."""
     if not built():
         return {"in_use": in_use(), "built": False, "cpu_isa": None, "cuda_architectures": []}
     import pumpgan._C as library
