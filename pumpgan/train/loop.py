@@ -139,7 +139,7 @@ def signals() -> Iterator[list[int]]:
         received.append(number)
         signal.signal(number, before[number])
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (int(signal.SIGTERM), int(signal.SIGINT)):
         before[number] = signal.signal(number, note)
     try:
         yield received
