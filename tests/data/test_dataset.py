@@ -98,6 +98,13 @@ def test_a_failure_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_appears_meanwhile_is_not_overwritten(tmp_path):
+    with pytest.raises(FileExistsError, match="not empty"), plates(tmp_path / "set"):
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / "theirs").write_text("keep")
+    assert [path.name for path in tmp_path.rglob("*")] == ["set", "theirs"]
+
+
 def test_a_full_disk_is_one_line_and_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(path, content):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
