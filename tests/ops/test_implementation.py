@@ -1,6 +1,7 @@
 """The choice between the kernels and their definitions."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -69,3 +70,8 @@ def test_the_library_says_what_it_is():
     facts = implementation.describe()
     assert facts["built"] and facts["cpu_isa"] in ("AVX-512", "AVX2", "SSE2", "as compiled")
     assert all(8.0 <= float(architecture) < 20 for architecture in facts["cuda_architectures"])
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc, as the build did")
+def test_gpu_code_is_built_wherever_nvcc_is():
+    assert implementation.describe()["cuda_architectures"]
