@@ -15,7 +15,11 @@ def synthetic_faces(say: Callable[[str], None] = print) -> Path:
     if not (folder / "dataset.json").exists():
         say(f"no --data given: drawing {FACES} synthetic faces at {SIZE} px into {folder}, once")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        import_dataset("synthetic-face", folder, count=FACES, resolution=SIZE, seed=SEED)
+        try:
+            import_dataset("synthetic-face", folder, count=FACES, resolution=SIZE, seed=SEED)
+        except FileExistsError:
+            if not (folder / "dataset.json").exists():  # else another process was first, with the same faces
+                raise
     else:
         say(f"no --data given: training on the embedded synthetic faces in {folder}")
     return folder
