@@ -22,46 +22,54 @@ struct Workspace {
   std::vector<T> narrowed; // [classes, kTile] a result on its way to memory
   A largest[kTile];
   A total[kTile];          // sum of powers over the classes
+  A mean[kTile];           // of the gradient over the classes, weighted by powers
   int32_t winner[kTile];
 };
 
-template <typename T, typename A>
-void softmax_of_tile(const T* __restrict__ logits, const LogitsLayout& layout, int64_t classes, int64_t size,
-                     A per_temperature, Workspace<T>& work) {
+// The largest logit of each pixel, and its class where kWinners, beside a wide copy of the logits.
+template <bool kWinners, typename T>
+void largest_of_tile(const T* __restrict__ logits, const LogitsLayout& layout, int64_t classes, int64_t size,
+                     Workspace<T>& work) {
+  using A = typename Wide<T>::type;
   A* __restrict__ largest = work.largest;
-  A* __restrict__ total = work.total;
+  A* __restrict__ values = work.powers.data();
   int32_t* __restrict__ winner = work.winner;
-  A* __restrict__ powers = work.powers.data();
   const int64_t step = layout.pixel;
-  if (step == 1) {
-    for (int64_t c = 0; c < classes; ++c)
-#pragma omp simd
-      for (int64_t i = 0; i < size; ++i) powers[c * kTile + i] = widen(logits[c * layout.label + i]);
-  } else {
+  if (step != 1)
     for (int64_t i = 0; i < size; ++i)
-      for (int64_t c = 0; c < classes; ++c) powers[c * kTile + i] = widen(logits[c * layout.label + i * step]);
-  }
-#pragma omp simd
-  for (int64_t i = 0; i < size; ++i) {
-    largest[i] = -std::numeric_limits<A>::infinity();
-    winner[i] = 0;
-    total[i] = A(0);
-  }
+      for (int64_t c = 0; c < classes; ++c) values[c * kTile + i] = widen(logits[c * layout.label + i * step]);
+  std::fill(largest, largest + size, -std::numeric_limits<A>::infinity());
+  if (kWinners) std::fill(winner, winner + size, 0);
   for (int64_t c = 0; c < classes; ++c) {
+    const T* __restrict__ from = logits + c * layout.label;
 #pragma omp simd
     for (int64_t i = 0; i < size; ++i) {
-      const A value = powers[c * kTile + i], best = largest[i];
-      const bool better = exceeds(value, best);
+      const A value = step == 1 ? widen(from[i]) : values[c * kTile + i], best = largest[i];
+      const bool better = kWinners ? exceeds(value, best) : value > best;
+      values[c * kTile + i] = value;
       largest[i] = better ? value : best;
-      winner[i] = better ? int32_t(c) : winner[i];
+      if (kWinners) winner[i] = better ? int32_t(c) : winner[i];
     }
   }
+}
+
+// Turns the values of largest_of_tile into powers, and adds them up in `total`; times grad[c] in `mean`, where given.
+template <typename T, typename A>
+void powers_of_tile(const A* grad, int64_t classes, int64_t size, A per_temperature, Workspace<T>& work) {
+  const A* __restrict__ largest = work.largest;
+  A* __restrict__ powers = work.powers.data();
+  A* __restrict__ total = work.total;
+  A* __restrict__ mean = work.mean;
+  std::fill(total, total + size, A(0));
+  if (grad) std::fill(mean, mean + size, A(0));
   for (int64_t c = 0; c < classes; ++c) {
+    const A g = grad ? grad[c] : A(0);
 #pragma omp simd
     for (int64_t i = 0; i < size; ++i) {
       const A power = exp_negative((powers[c * kTile + i] - largest[i]) * per_temperature);
       powers[c * kTile + i] = power;
       total[i] += power;
+      if (grad) mean[i] += g * power;
     }
   }
 }
@@ -78,7 +86,8 @@ PUMPGAN_EVERY_ISA void stats_of_block(const LabelStatsArgs& args, int64_t index,
   std::fill(counts, counts + classes, int64_t(0));
   for (int64_t begin = first; begin < end; begin += kTile) {
     const int64_t size = std::min(kTile, end - begin);
-    softmax_of_tile(logits + begin * args.layout.pixel, args.layout, classes, size, A(1 / args.temperature), work);
+    largest_of_tile<true>(logits + begin * args.layout.pixel, args.layout, classes, size, work);
+    powers_of_tile<T, A>(nullptr, classes, size, A(1 / args.temperature), work);
     A* __restrict__ total = work.total;
     const int32_t* __restrict__ winner = work.winner;
 #pragma omp simd
@@ -126,27 +135,23 @@ PUMPGAN_EVERY_ISA void gradient_of_tile(const LabelStatsBackwardArgs& args, int6
   const T* logits = static_cast<const T*>(args.logits) + sample * args.layout.sample + begin * args.layout.pixel;
   T* __restrict__ out = static_cast<T*>(args.grad_logits) + sample * args.grad_layout.sample + begin * step;
   const A* __restrict__ grad = static_cast<const A*>(args.grad_fractions) + sample * classes;
-  softmax_of_tile(logits, args.layout, classes, size, A(1 / args.temperature), work);
+  largest_of_tile<false>(logits, args.layout, classes, size, work);
+  powers_of_tile(grad, classes, size, A(1 / args.temperature), work);
   const A scale = A(1 / (args.temperature * double(args.pixels)));
-  A* __restrict__ mean = work.largest;  // of grad over the classes, weighted by p
+  A* __restrict__ mean = work.mean;
   A* __restrict__ total = work.total;
-  A* __restrict__ powers = work.powers.data();
+  const A* __restrict__ powers = work.powers.data();
 #pragma omp simd
   for (int64_t i = 0; i < size; ++i) {
-    mean[i] = A(0);
-    total[i] = A(1) / total[i];
-  }
-  for (int64_t c = 0; c < classes; ++c) {
-    const A g = grad[c];
-#pragma omp simd
-    for (int64_t i = 0; i < size; ++i) mean[i] += g * (powers[c * kTile + i] * total[i]);
+    mean[i] /= total[i];
+    total[i] = scale / total[i];
   }
   T* __restrict__ narrowed = work.narrowed.data();
   for (int64_t c = 0; c < classes; ++c) {
     const A g = grad[c];
     T* __restrict__ to = step == 1 ? out + c * args.grad_layout.label : narrowed + c * kTile;
 #pragma omp simd
-    for (int64_t i = 0; i < size; ++i) to[i] = narrow<T>(powers[c * kTile + i] * total[i] * ((g - mean[i]) * scale));
+    for (int64_t i = 0; i < size; ++i) to[i] = narrow<T>(powers[c * kTile + i] * total[i] * (g - mean[i]));
   }
   if (step == 1) return;
   for (int64_t i = 0; i < size; ++i)
