@@ -53,8 +53,9 @@ def modulated_conv2d(
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
     weight, styles = weight.to(wide), styles.to(wide)
     if x.dtype == torch.float16 and demodulate:  # which undoes these scales again, but 65,504 is soon exceeded
-        weight = weight / (weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True) * math.sqrt(weight[0].numel()))
-        styles = styles / styles.detach().abs().amax(dim=1, keepdim=True)
+        largest = weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(DEMODULATION_EPSILON)
+        weight = weight / (largest * math.sqrt(weight[0].numel()))
+        styles = styles / styles.detach().abs().amax(dim=1, keepdim=True).clamp_min(DEMODULATION_EPSILON)
     y = torch.ops.pumpgan.modulated_epilogue(x, styles, None, None, 1.0, 1.0, math.inf)
     if up == 1:
         y = F.conv2d(y, weight.to(x.dtype), padding=weight.shape[-1] // 2)

@@ -63,7 +63,8 @@ def upsampling_convolution(x: Tensor, weight: Tensor, taps, up: int, *, blur=upf
 
 
 def label_stats(logits: Tensor, *, temperature=1.0) -> tuple[Tensor, Tensor]:
-    fractions = (logits / temperature).softmax(dim=1).mean(dim=(2, 3))
+    wide = logits if logits.dtype == torch.float64 else logits.float()
+    fractions = (wide / temperature).softmax(dim=1).mean(dim=(2, 3))
     winners = logits.argmax(dim=1).flatten(1)
     counts = torch.zeros(logits.shape[:2], dtype=torch.int64, device=logits.device)
     return fractions, counts.scatter_add_(1, winners, torch.ones_like(winners))
