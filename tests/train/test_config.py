@@ -7,7 +7,7 @@ import torch
 
 from pumpgan.losses.distribution import ShareTarget
 from pumpgan.train.config import SemganConfig, config_from_json, preset_named, semgan_config
-from pumpgan.train.distribution import chosen_classes, memory_size, skipped_classes
+from pumpgan.train.distribution import ShareControl, chosen_classes, memory_size, skipped_classes
 from pumpgan.train.precision import resolve
 
 NAMES = ["background", "hat", "earring"]
@@ -81,3 +81,56 @@ def test_the_memory_holds_four_batches_and_fifteen_occurrences():
 
 def test_stated_precision_is_kept():
     assert resolve("fp32", torch.device("cpu")) == "fp32" and resolve("bf16", torch.device("cpu")) == "bf16"
+
+
+def test_steering_begins_only_after_common_classes_were_drawn_for_a_while():
+    config = SemganConfig(batch=16, dist_loss="earring")
+    control = ShareControl(config, target(1, 0.6, 0.3), NAMES, torch.device("cpu"))
+    logits = torch.zeros(16, 3, 4, 4)
+    logits[:, 0] = 1
+    with_hat = logits.clone()
+    with_hat[::2, 1, 0, 0] = 2  # in every second image: at least half as many as the real 60 %
+
+    def feed(first: int, last: int, drawn: torch.Tensor) -> None:
+        for step in range(first, last):
+            leaf = drawn.clone().requires_grad_(True)
+            control.gradient(leaf, torch.ones_like(leaf), step=step, images=16 * step)
+
+    feed(0, 200, logits)
+    assert not control.started
+    feed(200, 300, with_hat)  # 1,600 images
+    feed(300, 310, logits)
+    feed(310, 320, with_hat)
+    assert not control.started
+    feed(320, 500, with_hat)
+    assert control.started and int(control.state["started"]) >= 320 * 16
+
+
+def test_a_stated_start_is_kept():
+    control = ShareControl(
+        SemganConfig(dist_loss="hat", dist_start="2"), target(1, 0.6, 0.3), NAMES, torch.device("cpu")
+    )
+    leaf = torch.zeros(4, 3, 4, 4, requires_grad=True)
+    assert control.gradient(leaf, torch.ones_like(leaf), step=1, images=1999)[0] is None
+    assert control.gradient(leaf, torch.ones_like(leaf), step=2, images=2000)[0] is not None
+
+
+def test_the_pull_is_balanced_against_the_adversarial_gradient_and_capped():
+    config = SemganConfig(dist_loss="hat", dist_start="0", dist_balance=0.5)
+    control = ShareControl(config, target(1, 0.6, 0.3), NAMES, torch.device("cpu"))
+    leaf = torch.randn(4, 3, 4, 4, requires_grad=True)
+    adversarial = torch.randn_like(leaf)
+    pull, scalars = control.gradient(leaf, adversarial, step=0, images=0)
+    assert pull.norm().item() == pytest.approx(0.5 * adversarial.norm().item(), rel=1e-4)
+    assert "dist/weight" in scalars
+    control.state["loss_norm"] /= 100  # a step whose gradient is far above its running mean
+    pull, _ = control.gradient(leaf, adversarial, step=1, images=4)
+    assert pull.norm().item() == pytest.approx(2 * 0.5 * adversarial.norm().item(), rel=1e-3)
+
+
+def test_decay_halves_the_pull_every_so_many_images():
+    config = SemganConfig(dist_loss="hat", dist_start="0", dist_lambda=3.0, dist_decay=1.0, dist_memory=0)
+    control = ShareControl(config, target(1, 0.6, 0.3), NAMES, torch.device("cpu"))
+    leaf = torch.randn(4, 3, 4, 4, requires_grad=True)
+    pulls = [control.gradient(leaf, torch.ones_like(leaf), step=0, images=i)[0].norm() for i in (0, 1000)]
+    assert (pulls[1] / pulls[0]).item() == pytest.approx(0.5, rel=1e-5)
