@@ -83,16 +83,18 @@ def train(
     if last is None or last.step != gan.step:
         save(finished=False)
     saved_time = time.monotonic()
+    scalars: dict[str, Tensor] = {}
     with signals() as received:
         while not goal.reached(gan.step, journal.elapsed):
             torch.manual_seed((config.seed << 32) + gan.step)  # a resumed run draws what the unbroken one would have
             real, with_labels = images(gan.step), labelled(gan.step)
             hot = signed_one_hot(cast(Tensor, with_labels.labels), len(gan.control.names))
-            scalars = take_step(gan, Step(real.images, with_labels.images, hot))
+            scalars |= take_step(gan, Step(real.images, with_labels.images, hot))  # what came less often stays in
             journal.advance()
             if gan.step % LOG_EVERY == 0:
                 check_finite(gan, run)
                 journal.log(gan.step, figures(gan, scalars), "loss/generator")
+                scalars = {}
             if received or time.monotonic() - saved_time > SAVE_EVERY:
                 save(finished=False)
                 saved_step, saved_time = gan.step, time.monotonic()

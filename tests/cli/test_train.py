@@ -23,6 +23,7 @@ def test_a_run_leaves_its_whole_folder(plates, tmp_path):
     assert list(run.glob("events.out.tfevents.*"))
     line = json.loads((run / "log.jsonl").read_text().splitlines()[0])
     assert {"step", "images", "seconds", "images_per_second", "peak_memory_bytes", "loss/generator"} <= line.keys()
+    assert "loss/image_r1" in line  # due once in 16 steps, logged all the same
     assert {"labels/hole/presence_percent", "labels/hole/pixels_percent"} <= line.keys()
     assert json.loads((run / "config.json").read_text())["config"]["seed"] == 0
 
