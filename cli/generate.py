@@ -25,11 +25,8 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--image-label", help="What to set as every image's label, as for sets without masks.")
 @click.option("--checkpoint", type=click.IntRange(0), help="A step of the run.  [default: the newest]")
-@click.option(
-    "--batch", default=32, show_default=True, type=click.IntRange(1), help="Images drawn at a time; changes no image."
-)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-def generate(run, count, out, seed, truncation, with_class, min_fraction, image_label, checkpoint, batch, device):
+def generate(run, count, out, seed, truncation, with_class, min_fraction, image_label, checkpoint, device):
     """Write a dataset of generated images with labels.
 
     \b
@@ -53,7 +50,6 @@ def generate(run, count, out, seed, truncation, with_class, min_fraction, image_
             min_fraction=min_fraction,
             image_label=image_label,
             checkpoint=checkpoint,
-            batch=batch,
             device=chosen_device(device),
             advance=bar.update,
         )

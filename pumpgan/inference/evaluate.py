@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from pumpgan.data.packed import pack
@@ -60,5 +59,5 @@ def evaluate_labels(
         **compare(real, generated),
     }
     with open(run / "evaluations.jsonl", "a") as file:
-        file.write(json.dumps(result, allow_nan=False, default=np.ndarray.tolist) + "\n")
+        file.write(json.dumps(result, allow_nan=False) + "\n")
     return result

@@ -14,9 +14,10 @@ from pumpgan.models.generator import Generator
 from pumpgan.train.checkpoint import averaged_tensors
 from pumpgan.train.precision import DTYPES
 from pumpgan.train.run import RunRecord
+from pumpgan.train.seeds import derived_seed
 from pumpgan.train.semgan import build_generator
 
-BATCH = 32
+BATCH = 32  # samples computed together
 STYLE_MEAN_SAMPLES = 4096
 MOST_TRIES = 200  # samples drawn for every one kept before a rare class is given up
 
@@ -31,7 +32,7 @@ class Sample:
 
 
 class TrainedGenerator:
-    """The averaged generator of a run. Sample k of a seed is always the same, whatever the batch around it."""
+    """The averaged generator of a run. Sample k of a seed is always the same, whichever others are asked for."""
 
     def __init__(self, run: Path, *, checkpoint: int | None = None, device: torch.device | None = None):
         """checkpoint: a step; None is the newest. Raises ValueError or OSError where the run cannot be read."""
@@ -56,34 +57,39 @@ class TrainedGenerator:
     def style_mean(self) -> Tensor:
         """[style_size], over many latents of a fixed seed; where truncation pulls to."""
         if self._style_mean is None:
-            source = torch.Generator().manual_seed(0)
+            source = torch.Generator().manual_seed(derived_seed(0, "style mean"))
             z = torch.randn(STYLE_MEAN_SAMPLES, self.network.latent_size, generator=source)
             self._style_mean = self.network.mapping(z.to(self.device)).mean(dim=0)
         return self._style_mean
 
     @torch.no_grad()
-    def samples(self, seed: int, *, start: int = 0, truncation: float = 1.0, batch: int = BATCH) -> Iterator[Sample]:
+    def samples(self, seed: int, *, start: int = 0, truncation: float = 1.0) -> Iterator[Sample]:
         """Samples `start`, `start` + 1, ... of the sequence that `seed` names, in batches, without end.
 
+        They are always computed `BATCH` at a time from a multiple of it on, since rounding may depend on the company.
         truncation: psi; 1 leaves styles alone, 0 gives the mean image. Karras et al. 2019, arXiv:1812.04948.
         """
-        shapes = self.network.noise_shapes(1)
+        skip = start % BATCH
+        start -= skip
         while True:
-            numbers = list(range(start, start + batch))
-            zs, noises = [], []
-            for number in numbers:
-                source = torch.Generator().manual_seed((seed << 32) + number)
-                zs.append(torch.randn(1, self.network.latent_size, generator=source))
-                noises.append([torch.randn(shape, generator=source) for shape in shapes])
-            styles = self.network.mixed_styles(torch.cat(zs).to(self.device))
-            if truncation != 1:
-                styles = self.style_mean().lerp(styles, truncation)
-            noise = [torch.cat(maps).to(self.device) for maps in zip(*noises, strict=True)]
-            drawn = self.network(styles, noise)
+            drawn = self.network(*self._inputs(seed, range(start, start + BATCH), truncation))
             pixels = ((drawn.images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
             labels = drawn.labels.argmax(dim=1).to(torch.uint8)
-            yield Sample(pixels.permute(0, 2, 3, 1).cpu().numpy(), labels.cpu().numpy(), numbers)
-            start += batch
+            images = pixels.permute(0, 2, 3, 1).cpu().numpy()
+            yield Sample(images[skip:], labels.cpu().numpy()[skip:], list(range(start + skip, start + BATCH)))
+            start, skip = start + BATCH, 0
+
+    def _inputs(self, seed: int, numbers: range, truncation: float) -> tuple[Tensor, list[Tensor]]:
+        """Styles and noise of the samples with these numbers."""
+        zs, noises = [], []
+        for number in numbers:
+            source = torch.Generator().manual_seed(derived_seed(seed, "sample", number))
+            zs.append(torch.randn(1, self.network.latent_size, generator=source))
+            noises.append([torch.randn(shape, generator=source) for shape in self.network.noise_shapes(1)])
+        styles = self.network.mixed_styles(torch.cat(zs).to(self.device))
+        if truncation != 1:
+            styles = self.style_mean().lerp(styles, truncation)
+        return styles, [torch.cat(maps).to(self.device) for maps in zip(*noises, strict=True)]
 
 
 def generate(
@@ -97,7 +103,6 @@ def generate(
     min_fraction: float = 0.0,
     image_label: str | None = None,
     checkpoint: int | None = None,
-    batch: int = BATCH,
     device: torch.device | None = None,
     advance: Callable[[int], None] = lambda kept: None,
 ) -> int:
@@ -125,7 +130,7 @@ def generate(
         generator={"run": str(run.resolve()), "checkpoint": trained.step, "seed": seed, "truncation": truncation},
         image_labels=("good", "defect") if image_label in ("good", "defect") else (image_label,) if image_label else (),
     ) as writer:
-        for sample in trained.samples(seed, truncation=truncation, batch=batch):
+        for sample in trained.samples(seed, truncation=truncation):
             before = kept
             for image, label, number in zip(sample.images, sample.labels, sample.numbers, strict=True):
                 if kept == count:

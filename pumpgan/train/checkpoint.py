@@ -71,7 +71,8 @@ def latest(run: Path, step: int | None = None) -> Checkpoint | None:
     path = folder / str(found[-1] if step is None else step)
     try:
         state = json.loads((path / "state.json").read_text())
-        missing = {"step", "files", "images", "seconds"} - state.keys()
+        missing = {"step", "files", "images", "seconds", "threads"} - state.keys()
+        missing |= set(FILES) - state.get("files", {}).keys()
         if missing:
             raise ValueError(f"lacks {', '.join(sorted(missing))}")
     except (OSError, ValueError, AttributeError) as error:

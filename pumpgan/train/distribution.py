@@ -22,7 +22,7 @@ READY_IMAGES = 2_000  # for which every look must agree: a fresh generator's noi
 class ShareControl:
     """Follows the generated shares of every class and steers those that `--dist-loss` names.
 
-    soft: [M, C] last share vectors, newest first, for the loss. hard: [W, C] last argmax shares, for log and alarms.
+    soft: [M, C] last share vectors as the loss counts them, newest first. hard: [W, C] last argmax shares, for the log.
     """
 
     def __init__(self, config: SemganConfig, real: ShareTarget, names: list[str], device: torch.device):
@@ -37,6 +37,7 @@ class ShareControl:
             "hard": torch.zeros(window, classes, device=device),
             "seen": torch.zeros([], dtype=torch.int64),  # share vectors so far
             "ready": torch.tensor(-1, dtype=torch.int64),  # images since when common classes are drawn; -1: not
+            "established": torch.tensor(-1, dtype=torch.int64),  # images when they had been for long enough
             "started": torch.tensor(-1, dtype=torch.int64),  # images when it began
             "adversarial_norm": torch.zeros([], device=device),
             "loss_norm": torch.zeros([], device=device),
@@ -50,26 +51,33 @@ class ShareControl:
     def started(self) -> bool:
         return bool(self.state["started"] >= 0)
 
+    @property
+    def established(self) -> bool:
+        """Whether common classes have once been drawn for READY_IMAGES on end."""
+        return bool(self.state["established"] >= 0)
+
     def gradient(self, logits: Tensor, adversarial: Tensor, *, step: int, images: int) -> tuple[Tensor | None, dict]:
         """What to add to the adversarial gradient at the label logits, and what to log.
 
         logits: [B, C, H, W] leaf that requires grad. adversarial: its gradient so far. images: seen by the run.
         """
-        self._maybe_begin(step, images)
+        self._look(step, images)
         steering = bool(self.chosen) and self.started
         with torch.set_grad_enabled(steering):
             soft, counts = label_stats(logits, temperature=self.config.dist_temperature)
         hard = counts.float() / self.real.pixels
+        shares = soft
+        if self.config.dist_counts == "straight-through":
+            shares = soft - soft.detach() + hard
         scalars: dict[str, Tensor] = {}
         pull = None
         if steering:
-            shares = soft + (hard - soft).detach() if self.config.dist_counts == "straight-through" else soft
             filled = min(int(self.state["seen"]), self.memory_size)
             loss = gaussian_distance(shares, self.target, self.chosen, self.state["soft"][:filled])
             (pull,) = torch.autograd.grad(loss, logits)
             pull, weight = self._weigh(pull, adversarial, images)
             scalars = {"dist/loss": loss.detach(), "dist/weight": weight, "dist/capped": self.state["capped"].clone()}
-        self._remember(soft.detach(), hard)
+        self._remember(shares.detach(), hard)
         return pull, scalars
 
     def _weigh(self, pull: Tensor, adversarial: Tensor, images: int) -> tuple[Tensor, Tensor]:
@@ -80,8 +88,9 @@ class ShareControl:
         if config.dist_lambda:
             weight = torch.full_like(pull_norm, config.dist_lambda)
         else:
-            wanted = config.dist_balance * state["adversarial_norm"] / state["loss_norm"]
-            most = 2 * config.dist_balance * state["adversarial_norm"] / pull_norm
+            tiny = torch.finfo(pull_norm.dtype).tiny  # a class whose softmax underflows pulls with no gradient at all
+            wanted = config.dist_balance * state["adversarial_norm"] / state["loss_norm"].clamp_min(tiny)
+            most = 2 * config.dist_balance * state["adversarial_norm"] / pull_norm.clamp_min(tiny)
             weight = torch.minimum(wanted, most)
             state["capped"] = state["capped"].lerp((wanted > most).float(), RATE)
         state["least_weight"] = torch.minimum(state["least_weight"], weight)
@@ -97,23 +106,22 @@ class ShareControl:
             state[name] = torch.cat([new.to(state[name].dtype), state[name]])[: len(state[name])]
         state["seen"] = state["seen"] + len(soft)
 
-    def _maybe_begin(self, step: int, images: int) -> None:
-        if not self.chosen or self.started:
-            return
-        if self.config.dist_start != "auto":
-            begin = images >= 1000 * float(self.config.dist_start)
-        else:
-            if step % CHECK_EVERY:
-                return
-            since = int(self.state["ready"])
+    def _look(self, step: int, images: int) -> None:
+        """Notes when common classes have settled, and whether the loss begins now."""
+        state = self.state
+        if not self.established and step % CHECK_EVERY == 0:
+            since = int(state["ready"])
             if not self.common_classes_drawn():
                 since = -1
             elif since < 0:
                 since = images
-            self.state["ready"] = torch.tensor(since, dtype=torch.int64)
-            begin = since >= 0 and images - since >= READY_IMAGES
-        if begin:
-            self.state["started"] = torch.tensor(images, dtype=torch.int64)
+            state["ready"] = torch.tensor(since, dtype=torch.int64)
+            if since >= 0 and images - since >= READY_IMAGES:
+                state["established"] = torch.tensor(images, dtype=torch.int64)
+        if self.chosen and not self.started:
+            auto = self.config.dist_start == "auto"
+            if self.established if auto else images >= 1000 * float(self.config.dist_start):
+                state["started"] = torch.tensor(images, dtype=torch.int64)
 
     def common_classes_drawn(self) -> bool:
         """Whether every class of at least half of the real images stands in at least half as many generated ones."""
@@ -129,13 +137,15 @@ class ShareControl:
         presence, share = (window > 0).double().mean(dim=0).tolist(), window.double().mean(dim=0).tolist()
         return {name: (presence[c], share[c]) for c, name in enumerate(self.names)}
 
-    def alarms(self) -> list[str]:
-        """What about the steering itself deserves a warning now, in sentences."""
+    def alarms(self, images: int) -> list[str]:
+        """What about the steering itself deserves a warning after so many images, in sentences."""
         found: list[str] = []
-        if not self.chosen:
+        if not self.chosen or images < 4 * READY_IMAGES:
             return found
-        if not self.started:
+        if not self.started and self.config.dist_start == "auto":
             return [f"dist-loss {self.config.dist_loss}: has not begun; common classes are not drawn often enough yet"]
+        if not self.started:
+            return found
         state, drawn = self.state, self.drawn()
         for c in self.chosen:
             name, (presence, share) = self.names[c], drawn[self.names[c]]

@@ -1,7 +1,9 @@
 """What a run tells: log.jsonl and TensorBoard for later, a progress bar for now."""
 
+import contextlib
 import json
 import math
+import os
 import resource
 import time
 from pathlib import Path
@@ -21,8 +23,7 @@ class Journal:
         from torch.utils.tensorboard import SummaryWriter  # takes a second to import
 
         self.path = run / "log.jsonl"
-        keep = lines_up_to(self.path, step)
-        self.path.write_text("".join(keep))
+        cut_back(self.path, step)
         self.file = open(self.path, "a", buffering=1)  # noqa: SIM115  lives as long as the run
         self.events = SummaryWriter(str(run), purge_step=step + 1 if step else None)
         self.batch, self.before = batch, seconds
@@ -51,8 +52,12 @@ class Journal:
             self.events.add_scalar(name, value, step)
         self.bar.set_postfix_str(f"loss {scalars.get(main, math.nan):.3f}, {rate:.0f} images/s")
 
-    def advance(self) -> None:
+    def advance(self, minutes: float | None = None) -> None:
+        """One step further; where the goal is a time, the bar shows what is left of it."""
         self.bar.update()
+        if minutes is not None:
+            left = max(0.0, 60 * minutes - self.elapsed)
+            self.bar.set_description_str(f"{left // 60:.0f}:{left % 60:02.0f} left", refresh=False)
 
     def warn(self, step: int, warnings: list[str]) -> None:
         self._write({"step": step, "warnings": warnings})
@@ -72,25 +77,32 @@ class Journal:
 
     def close(self) -> None:
         self.bar.close()
-        self.events.close()
-        self.file.close()
+        with contextlib.suppress(OSError):  # a full disk has been told of where it was met
+            self.events.close()
+        with contextlib.suppress(OSError):
+            self.file.close()
 
     def _write(self, line: dict[str, Any]) -> None:
         plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
-        self.file.write(json.dumps(plain, allow_nan=False) + "\n")
+        try:
+            self.file.write(json.dumps(plain, allow_nan=False) + "\n")
+        except OSError as error:
+            raise OSError(f"{self.path}: cannot be written ({error.strerror}); free some space and resume") from error
 
 
-def lines_up_to(path: Path, step: int) -> list[str]:
-    """The whole lines of a log whose step is at most `step`."""
+def cut_back(path: Path, step: int) -> None:
+    """Cuts a log off after the last whole line whose step is at most `step`; steps ascend. Needs no free space."""
     if not path.exists():
-        return []
-    kept = []
-    for line in path.read_text().splitlines(keepends=True):
-        if not line.endswith("\n"):
-            break  # cut off by a crash
-        if json.loads(line)["step"] <= step:
-            kept.append(line)
-    return kept
+        return
+    end = 0
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+                break  # cut off by a crash, or lost with the steps it tells of
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: holds a line that is not of a log ({error}); move the file away") from error
+        end += len(line)
+    os.truncate(path, end)
 
 
 def peak_memory() -> int:

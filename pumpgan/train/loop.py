@@ -16,6 +16,7 @@ from pumpgan.data.stream import Stream
 from pumpgan.models.discriminators import signed_one_hot
 from pumpgan.train.checkpoint import latest, save_checkpoint, versions
 from pumpgan.train.journal import Journal
+from pumpgan.train.seeds import derived_seed
 from pumpgan.train.semgan import NEVER, PHASE_NAMES, Semgan, Step, take_step
 
 LOG_EVERY = 16  # steps; the device is asked for its flags and figures only then
@@ -63,7 +64,6 @@ def train(
 
     def save(*, finished: bool) -> None:
         check_finite(gan, run)
-        journal.warn(gan.step, warnings) if (warnings := sample(gan) + gan.control.alarms()) else None
         journal.flush()
         state = {
             "step": gan.step,
@@ -77,6 +77,9 @@ def train(
         every = max(1, config.snapshot_kimg * 1000 // config.batch)
         crossed = gan.step // every > saved_step // every
         save_checkpoint(run, *gan.tensors(), state, snapshot=crossed)
+        warnings = sample(gan) + gan.control.alarms(gan.images)  # after the checkpoint, which matters more
+        if warnings:
+            journal.warn(gan.step, warnings)
 
     saved_step = gan.step
     last = latest(run)
@@ -86,21 +89,25 @@ def train(
     scalars: dict[str, Tensor] = {}
     with signals() as received:
         while not goal.reached(gan.step, journal.elapsed):
-            torch.manual_seed((config.seed << 32) + gan.step)  # a resumed run draws what the unbroken one would have
+            torch.manual_seed(derived_seed(config.seed, "step", gan.step))  # a resumed run draws what this one does
             real, with_labels = images(gan.step), labelled(gan.step)
             hot = signed_one_hot(cast(Tensor, with_labels.labels), len(gan.control.names))
             scalars |= take_step(gan, Step(real.images, with_labels.images, hot))  # what came less often stays in
-            journal.advance()
-            if gan.step % LOG_EVERY == 0:
+            done = goal.reached(gan.step, journal.elapsed)
+            journal.advance(goal.minutes)
+            if gan.step % LOG_EVERY == 0 or done:
                 check_finite(gan, run)
                 journal.log(gan.step, figures(gan, scalars), "loss/generator")
                 scalars = {}
-            if received or time.monotonic() - saved_time > SAVE_EVERY:
+            if received or (time.monotonic() - saved_time > SAVE_EVERY and not done):
                 save(finished=False)
                 saved_step, saved_time = gan.step, time.monotonic()
             if received:
                 raise Interrupted(received[0])
-        mark_finished(run, gan.step) if gan.step == saved_step else save(finished=True)
+        if gan.step == saved_step:
+            mark_finished(run, gan.step)
+        else:
+            save(finished=True)
 
 
 def figures(gan: Semgan, scalars: dict[str, Tensor]) -> dict[str, float]:

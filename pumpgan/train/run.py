@@ -1,8 +1,10 @@
 """A run: its folder, its data, its networks; begun from a configuration or taken up where it stands."""
 
+import fcntl
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from pumpgan.data.writer import check_new
 from pumpgan.losses.distribution import ShareTarget
 from pumpgan.ops import implementation
 from pumpgan.train.allocator import keep_freed_memory
-from pumpgan.train.checkpoint import latest, versions
+from pumpgan.train.checkpoint import FILES, latest, versions
 from pumpgan.train.config import SemganConfig, config_from_json
 from pumpgan.train.distribution import ShareControl, skipped_classes
 from pumpgan.train.journal import Journal
@@ -43,6 +45,7 @@ class RunRecord:
     digest: str
     device: str
     goal: Goal
+    ops: str = "native"  # which implementation of the operators it runs on
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -91,6 +94,12 @@ def load_data(data: Sequence[str], unlabelled: Sequence[str], config: SemganConf
         return [pack(Dataset.open(path), "train", config.resolution or None) for path in paths]
 
     first = merge(packed(data))
+    height, width = first.images.shape[2:]
+    if height != width or height & (height - 1) or height < 8:
+        raise ValueError(
+            f"--data: images must be square with a power of two from 8 on as their side, got {width}x{height} in "
+            f"{', '.join(data)}; import with --resolution, or train with it"
+        )
     if not bool(first.labelled.any()):
         raise ValueError(f"--data: {', '.join(data)} holds no labelled training image, and SemanticGAN learns labels")
     if config.labelled:
@@ -133,17 +142,39 @@ def start(
         training.digest,
         device.type,
         goal,
+        implementation.in_use(),
     )
     gan = build(record, training, device)
+    check_new(run)  # once more: reading the data took its time
     run.mkdir(parents=True, exist_ok=True)
-    record.write(run)
-    proceed(record, gan, training, run, seconds=0.0, say=say, quiet=quiet)
+    with held(run):
+        record.write(run)
+        proceed(record, gan, training, run, seconds=0.0, say=say, quiet=quiet)
     return gan
 
 
-def resume(run: Path, *, goal: Goal | None = None, device: torch.device | None = None, say=print, quiet=False) -> bool:
-    """Takes a run up at its newest checkpoint, at step 0 where it reached none. False where nothing was left to do."""
+def resume(
+    run: Path,
+    *,
+    goal: Goal | None = None,
+    device: torch.device | None = None,
+    ops: str | None = None,
+    say=print,
+    quiet: bool = False,
+) -> bool:
+    """Takes a run up at its newest checkpoint, at step 0 where it reached none. False where nothing was left to do.
+
+    goal, device, ops: None keeps what the run was begun with. Raises ValueError, OSError, Interrupted.
+    """
+    if not run.is_dir():
+        raise FileNotFoundError(f"{run}: is not there to be resumed")
+    with held(run):
+        return resume_held(run, goal, device, ops, say, quiet)
+
+
+def resume_held(run: Path, goal: Goal | None, device: torch.device | None, ops: str | None, say, quiet: bool) -> bool:
     record = RunRecord.read(run)
+    implementation.use(ops or record.ops)
     checkpoint = latest(run)
     done = checkpoint is not None and bool(checkpoint.state.get("finished"))
     if goal is None and done:
@@ -151,24 +182,46 @@ def resume(run: Path, *, goal: Goal | None = None, device: torch.device | None =
     goal = goal or record.goal
     if checkpoint and goal.steps is not None and checkpoint.step >= goal.steps:
         return False
-    record = replace(record, goal=goal)
+    device = device or torch.device(record.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"{run}: was begun on a GPU and torch sees none; --device cpu goes on without")
+    record = replace(record, goal=goal, device=device.type, ops=implementation.in_use())
     if checkpoint:
+        if (then := checkpoint.state.get("versions")) != versions():
+            say(f"begun with {then}, now {versions()}: the figures may differ in their last bits")
         torch.set_num_threads(int(checkpoint.state["threads"]))
     training = load_data(record.data, record.unlabelled, record.config)
     if training.digest != record.digest:
         raise ValueError(
             f"{run}: {', '.join(record.data)} no longer holds the images and labels that this run began with"
         )
-    gan = build(record, training, device or torch.device(record.device))
+    gan = build(record, training, device)
     seconds = 0.0
     if checkpoint:
-        tensors = [checkpoint.tensors(name) for name in ("model.safetensors", "optimizer.safetensors")]
-        gan.load_tensors(tensors[0], tensors[1], checkpoint.step)
+        networks, rest = (checkpoint.tensors(name) for name in FILES)
+        try:
+            gan.load_tensors(networks, rest, checkpoint.step)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(f"{checkpoint.path}: does not fit {run / 'config.json'} ({error})") from error
         seconds = float(checkpoint.state["seconds"])
     record.write(run)
     say(f"taking up {run} at step {gan.step}")
     proceed(record, gan, training, run, seconds=seconds, say=say, quiet=quiet)
     return True
+
+
+@contextmanager
+def held(run: Path) -> Iterator[None]:
+    """Keeps a run's folder to one process; ValueError where another one trains in it."""
+    handle = os.open(run, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{run}: another process is training in it") from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def build(record: RunRecord, training: TrainingData, device: torch.device) -> Semgan:

@@ -1,6 +1,6 @@
 """What a run shows of itself: a sheet of generated and real images with their labels, and warnings about the labels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from pumpgan.data.picture import sample_sheet, save_png
 from pumpgan.metrics.labels import LabelStatistics, compare
 from pumpgan.models.generator import Drawn, Generator
 from pumpgan.train.journal import Journal
+from pumpgan.train.seeds import derived_seed
 from pumpgan.train.semgan import Semgan
 
 SHOWN = 16  # images of a sheet, generated and real alike
@@ -45,7 +46,7 @@ class Sampler:
         (self.run / "samples").mkdir(exist_ok=True)
         save_png(sheet, self.run / "samples" / f"{gan.step:08d}.png")
         self.journal.picture(gan.step, "samples", np.asarray(sheet.convert("RGB")))
-        if not gan.control.common_classes_drawn():
+        if not gan.control.established:
             return []  # early images lack what every real one has; nothing to warn about yet
         generated = LabelStatistics(self.classes)
         generated.update(labels)
@@ -67,7 +68,7 @@ class Sampler:
 @torch.no_grad()
 def draw(generator: Generator, count: int, seed: int, device: torch.device) -> Drawn:
     """`count` images and label logits on the CPU, always the same for a seed; the global random state is left alone."""
-    source = torch.Generator().manual_seed(seed)
+    source = torch.Generator().manual_seed(derived_seed(seed, "sheet"))
     parts = []
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
@@ -75,6 +76,3 @@ def draw(generator: Generator, count: int, seed: int, device: torch.device) -> D
         noise = [torch.randn(shape, generator=source).to(device) for shape in generator.noise_shapes(n)]
         parts.append(Drawn(*(t.cpu() for t in generator(generator.mixed_styles(z), noise))))
     return Drawn(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
-
-
-Sample = Callable[[Semgan], list[str]]

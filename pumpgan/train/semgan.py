@@ -26,6 +26,7 @@ from pumpgan.models.discriminators import ImageDiscriminator, LabelDiscriminator
 from pumpgan.models.generator import Drawn, Generator, Widths
 from pumpgan.train.config import SemganConfig
 from pumpgan.train.distribution import ShareControl
+from pumpgan.train.seeds import derived_seed
 
 NEVER = torch.iinfo(torch.int64).max
 
@@ -51,7 +52,7 @@ class Semgan:
     def __init__(
         self, config: SemganConfig, channels: int, control: ShareControl, device: torch.device, dtype: torch.dtype
     ):
-        torch.manual_seed(config.seed)
+        torch.manual_seed(derived_seed(config.seed, "weights"))
         classes = len(control.names)
         widths = Widths(config.channel_base, config.channel_most, config.channel_least)
         self.config, self.control, self.device = config, control, device
@@ -169,6 +170,8 @@ def label_discriminator_phase(gan: Semgan, step: Step) -> dict[str, Tensor]:
 
 
 def image_r1_phase(gan: Semgan, step: Step) -> dict[str, Tensor]:
+    if not gan.config.r1_gamma:
+        return {}
     images = step.images.detach().requires_grad_(True)
     penalty = r1_penalty(gan.image_discriminator(images), [images])
     # It acts once in r1_every steps, so it weighs r1_every times as much: lazy regularisation, arXiv:1912.04958.
@@ -178,6 +181,8 @@ def image_r1_phase(gan: Semgan, step: Step) -> dict[str, Tensor]:
 
 
 def label_r1_phase(gan: Semgan, step: Step) -> dict[str, Tensor]:
+    if not gan.config.label_gamma:
+        return {}
     inputs = [t.detach().requires_grad_(True) for t in (step.labelled_images, step.labels)]
     scores = gan.label_discriminator(*inputs).scores
     score = torch.stack([s.flatten(1).mean(dim=1) for s in scores]).sum(dim=0)  # [B]

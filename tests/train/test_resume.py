@@ -3,7 +3,10 @@
 import errno
 import json
 import os
+import shlex
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from plates import SMALL, pumpgan, start_pumpgan, write_plates
 from safetensors.torch import load_file
 
 from pumpgan.train import checkpoint as checkpoints
-from pumpgan.train.journal import lines_up_to
+from pumpgan.train.journal import cut_back
 
 STEERED = ("--dist-loss", "hole", "--dist-start", "0", "--path-length-weight", "2")
 
@@ -149,7 +152,11 @@ def test_the_last_two_are_kept_and_snapshots_for_good(tmp_path):
 def test_a_log_is_cut_back_to_the_checkpoint_and_to_whole_lines(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"ste')
-    assert lines_up_to(path, 2) == ['{"step": 1}\n', '{"step": 2}\n']
+    cut_back(path, 2)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+    path.write_text('{"step": 1}\n{"st')
+    cut_back(path, 2)
+    assert path.read_text() == '{"step": 1}\n'
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_phase(plates, tmp_path, monkeypatch):
@@ -167,3 +174,26 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_phase(plates, tmp
     with pytest.raises(ValueError, match=r"step 0: .*phase generator .*checkpoints/0"):
         start(config, goal=Goal(steps=20), **options)
     assert checkpoints.steps(tmp_path / "run" / "checkpoints") == [0]
+
+
+def test_a_run_belongs_to_one_process_at_a_time(plates, tmp_path):
+    run = tmp_path / "run"
+    process = start_pumpgan("train", "--data", plates, *SMALL, "--out", run, "--steps", 100_000)
+    wait_for(lambda: last_logged_step(run) >= 16, process)
+    result = pumpgan("train", "--resume", run, "--steps", 200_000)
+    process.kill()
+    process.wait()
+    assert result.returncode == 1 and "another process is training in it" in result.stderr
+
+
+def test_a_log_that_cannot_grow_stops_the_run_in_one_line(plates, tmp_path):
+    # A real limit, met by real writes: the shell caps every file at 400 KiB, and the first checkpoint is larger.
+    command = [sys.executable, "-m", "pumpgan.cli", "train", "--data", plates, *SMALL, "--out", tmp_path / "run"]
+    words = " ".join(shlex.quote(str(word)) for word in [*command, "--steps", 2, "--patch-base", 16])
+    script = f"trap '' XFSZ; ulimit -f 400; exec {words}"
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert result.returncode == 1, result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert "cannot be written (File too large)" in last and "no checkpoint exists yet" in last
+    assert "Traceback" not in result.stderr
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
