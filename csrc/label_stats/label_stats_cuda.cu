@@ -5,15 +5,8 @@
 namespace pumpgan {
 namespace {
 
-constexpr int kWarp = 32;
 constexpr int kWarps = kThreads / kWarp;
 constexpr int kPixelsEach = int(kLabelStatsBlock / kThreads);  // of a thread: its pixels share a warp's sum
-
-template <typename A>
-__device__ A warp_sum(A value) {
-  for (int offset = kWarp / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
-  return value;
-}
 
 // The largest logit of a pixel, its class, and the sum of exp((logit - largest) / temperature).
 template <typename A>

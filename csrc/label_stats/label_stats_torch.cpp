@@ -12,10 +12,6 @@ using torch::headeronly::ScalarType;
 
 constexpr int64_t kMostClasses = 256;  // a label image has 8 bits
 
-ScalarType wide(const Tensor& logits) {
-  return logits.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-}
-
 void require_logits(const char* op, const Tensor& logits, double temperature) {
   require(logits.dim() == 4, op, ": logits must be [B, C, H, W], got ", logits.dim(), " dimension(s)");
   require(logits.size(1) > 0 && logits.size(1) <= kMostClasses, op, ": logits must have 1 to ", kMostClasses,
@@ -39,7 +35,7 @@ std::tuple<Tensor, Tensor> label_stats(const Tensor& logits, double temperature)
   const Tensor even = evenly_spaced(logits);
   const int64_t samples = logits.size(0), classes = logits.size(1), pixels = logits.size(2) * logits.size(3);
   const int64_t blocks = label_stats_blocks(pixels);
-  const Tensor fractions = torch::stable::new_empty(logits, {samples, classes}, wide(logits));
+  const Tensor fractions = torch::stable::new_empty(logits, {samples, classes}, wide_type(logits));
   const Tensor counts = torch::stable::new_empty(logits, {samples, classes}, ScalarType::Long);
   if (samples == 0) return {fractions, counts};
   const Tensor mass_parts = torch::stable::new_empty(logits, {samples, blocks, classes}, ScalarType::Double);
@@ -59,7 +55,7 @@ Tensor label_stats_backward(const Tensor& grad_fractions, const Tensor& logits, 
   const int64_t samples = logits.size(0), classes = logits.size(1), pixels = logits.size(2) * logits.size(3);
   require(grad_fractions.dim() == 2 && grad_fractions.size(0) == samples && grad_fractions.size(1) == classes, op,
           ": grad_fractions must be [", samples, ", ", classes, "]");
-  require(grad_fractions.scalar_type() == wide(logits) && grad_fractions.device() == logits.device(), op,
+  require(grad_fractions.scalar_type() == wide_type(logits) && grad_fractions.device() == logits.device(), op,
           ": grad_fractions must have the dtype and device of label_stats' fractions");
   const Tensor even = evenly_spaced(logits), grad = torch::stable::contiguous(grad_fractions);
   const bool last = logits.stride(1) == 1 && !logits.is_contiguous();

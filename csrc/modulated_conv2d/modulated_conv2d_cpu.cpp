@@ -29,7 +29,7 @@ PUMPGAN_EVERY_ISA void forward_tile(const EpilogueArgs& args, const Tile& tile) 
   const A* __restrict__ lane_shift = last ? bias : noise;
   const A* row_scale = last ? nullptr : d;
   const A* row_shift = last ? noise : bias;
-  const A slope = A(args.slope), gain = A(args.gain), clamp = A(args.clamp);
+  const A slope = A(args.slope), gain = A(args.gain), clamp = as_stored<T>(args.clamp);
   const int64_t begin = tile.lane_begin, end = tile.lane_end;
   for (int64_t row = tile.row_begin; row < tile.row_end; ++row) {
     const int64_t start = (tile.sample * shape.rows + row) * shape.lanes;
@@ -68,7 +68,7 @@ template <typename T, bool kScaled, bool kLast, bool kLaneSums>
 PUMPGAN_EVERY_ISA void backward_tile(const EpilogueBackwardArgs& args, const Tile& tile) {
   using A = typename Wide<T>::type;
   const EpilogueShape& shape = args.shape;
-  const A slope = A(args.slope), gain = A(args.gain), clamp = A(args.clamp);
+  const A slope = A(args.slope), gain = A(args.gain), clamp = as_stored<T>(args.clamp);
   const int64_t begin = tile.lane_begin, end = tile.lane_end;
   const int64_t row_place = (tile.sample * shape.lane_tiles() + tile.lane_index) * shape.rows;
   const int64_t lane_place = (tile.sample * shape.row_tiles() + tile.row_index) * shape.lanes;

@@ -5,7 +5,6 @@
 namespace pumpgan {
 namespace {
 
-constexpr int kWarp = 32;
 constexpr int kLanesEach = 4;   // lanes a thread takes: fewer warp sums for each element, more loads in flight
 constexpr int kRowTile = 32;
 
@@ -18,6 +17,7 @@ __global__ void forward_kernel(EpilogueArgs args) {
   const A* d = static_cast<const A*>(args.d);
   const A* noise = static_cast<const A*>(args.noise);
   const A* bias = static_cast<const A*>(args.bias);
+  const A slope = A(args.slope), gain = A(args.gain), clamp = as_stored<T>(args.clamp);
   const int64_t size = shape.samples * shape.rows * shape.lanes;
   const int64_t stride = int64_t(gridDim.x) * blockDim.x;
   for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += stride) {
@@ -25,14 +25,8 @@ __global__ void forward_kernel(EpilogueArgs args) {
     const int64_t c = shape.channels_are_lanes ? lane : row, p = shape.channels_are_lanes ? row : lane;
     const A scale = d ? d[n * shape.channels() + c] : A(1);
     const A shift = (noise ? noise[n * args.noise_stride + p] : A(0)) + (bias ? bias[c] : A(0));
-    y[i] = narrow<T>(epilogue_value<A>(widen(x[i]), scale, shift, A(args.slope), A(args.gain), A(args.clamp)));
+    y[i] = narrow<T>(epilogue_value<A>(widen(x[i]), scale, shift, slope, gain, clamp));
   }
-}
-
-template <typename A>
-__device__ A warp_sum(A value) {
-  for (int offset = kWarp / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
-  return value;
 }
 
 // A warp takes a tile. Each thread keeps the sums of its lanes in registers; a row's sum is taken across the warp.
@@ -50,7 +44,7 @@ __global__ void backward_kernel(EpilogueBackwardArgs args) {
   A* lane_sums = static_cast<A*>(last ? args.channel_sums : args.pixel_sums);
   A* row_products = static_cast<A*>(last ? nullptr : args.channel_products);
   A* lane_products = static_cast<A*>(last ? args.channel_products : nullptr);
-  const A slope = A(args.slope), gain = A(args.gain), clamp = A(args.clamp);
+  const A slope = A(args.slope), gain = A(args.gain), clamp = as_stored<T>(args.clamp);
   const int thread = threadIdx.x % kWarp;
   const int64_t warps = int64_t(gridDim.x) * (blockDim.x / kWarp);
   for (int64_t t = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp; t < shape.tiles(); t += warps) {

@@ -9,15 +9,8 @@
 namespace pumpgan {
 namespace {
 
-using torch::headeronly::ScalarType;
-
-// The type of sums, and of what is small beside x.
-ScalarType wide(const Tensor& x) {
-  return x.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-}
-
 Tensor empty(const Tensor& like, std::vector<int64_t> size) {
-  return torch::stable::new_empty(like, size, wide(like));
+  return torch::stable::new_empty(like, size, wide_type(like));
 }
 
 EpilogueShape shape_of(const Tensor& x, MemoryFormat layout) {
@@ -35,7 +28,7 @@ EpilogueShape shape_of(const Tensor& x, MemoryFormat layout) {
 std::optional<Tensor> beside(const char* name, const std::optional<Tensor>& t, const Tensor& x,
                              const std::vector<int64_t>& size) {
   if (!t) return t;
-  bool fits = t->dim() == int64_t(size.size()) && t->scalar_type() == wide(x) && t->device() == x.device();
+  bool fits = t->dim() == int64_t(size.size()) && t->scalar_type() == wide_type(x) && t->device() == x.device();
   for (size_t i = 0; fits && i < size.size(); ++i) fits = t->size(i) == size[i];
   require(fits, "modulated_epilogue: ", name, " must have the shape and device that x asks for, and be float64 beside ",
           "a float64 x, else float32");

@@ -126,7 +126,7 @@ struct Plan {
       vertical_reach.push_back(clipped(reach_of(j, v.taps, v.up, v.down, v.before), v.up, v.in));
 
     const int64_t in_cache = int64_t(kLineBytes / sizeof(A)) / args.pixel * h.up / h.down;
-    const int64_t turns = std::clamp(in_cache / h.up, kFewestTurns, (h.out + h.up - 1) / h.up);
+    const int64_t turns = std::min(std::max(in_cache / h.up, kFewestTurns), (h.out + h.up - 1) / h.up);
     tile = turns * h.up;
     std::vector<Reach<int64_t>> reach;
     for (int64_t p = 0; p < h.up; ++p) reach.push_back(reach_of(p, h.taps, h.up, h.down, h.before));

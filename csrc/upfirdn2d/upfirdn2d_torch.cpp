@@ -5,8 +5,6 @@
 namespace pumpgan {
 namespace {
 
-using torch::headeronly::ScalarType;
-
 ResampledAxis resampled_axis(const char* name, int64_t in, int64_t taps, int64_t up, int64_t down, int64_t before,
                              int64_t after) {
   const int64_t padded = in * up + before + after;
@@ -21,8 +19,7 @@ Tensor upfirdn2d(const Tensor& x, const Tensor& taps, int64_t up, int64_t down, 
   require((taps.dim() == 1 || taps.dim() == 2) && taps.numel() > 0, "upfirdn2d: taps must be [K] or [Kh, Kw]");
   require(up >= 1 && down >= 1, "upfirdn2d: up and down must be at least 1, got ", up, ", ", down);
   require(taps.device() == x.device(), "upfirdn2d: taps must be on the device of x");
-  const ScalarType wide = x.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-  require(taps.scalar_type() == wide, "upfirdn2d: taps must be float64 beside a float64 x, else float32");
+  require(taps.scalar_type() == wide_type(x), "upfirdn2d: taps must be float64 beside a float64 x, else float32");
   const bool separable = taps.dim() == 1;
   const ResampledAxis rows = resampled_axis("height", x.size(2), taps.size(0), up, down, top, bottom);
   const ResampledAxis columns =

@@ -153,6 +153,18 @@ def test_lets_a_diverged_run_show(device, poison, channels_last):
     torch.testing.assert_close(y, reference.modulated_conv2d(*tensors, clamp=256.0), equal_nan=True)
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_no_gradient_flows_through_a_clamp_that_half_precision_rounds(device, channels_last):
+    for dtype in [torch.bfloat16] if device == "cpu" else [torch.bfloat16, torch.float16]:
+        tensors = inputs((2, 3, 4, 5, 6, 1, 1), device, dtype, channels_last=channels_last)
+        x, _, _, bias, _ = tensors
+        bias.data.fill_(50.0)
+        y = call(modulated_conv2d, tensors, clamp=0.7)  # bfloat16 holds 0.7 as 0.69921875, below it
+        assert torch.equal(y, torch.full_like(y, 0.7))
+        for gradient in torch.autograd.grad(y.sum(), (x, bias)):
+            assert gradient.abs().max() == 0
+
+
 @pytest.mark.parametrize("layout", ["strided", "expanded"])
 def test_takes_any_layout(device, layout):
     x, weight, styles, bias, noise = (t.detach() for t in inputs((2, 3, 4, 6, 5, 3, 1), device))
