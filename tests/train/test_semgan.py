@@ -108,17 +108,6 @@ def test_r1s_gradient_is_that_of_finite_differences():
     assert (weight.grad * direction).sum().item() == pytest.approx(difference, rel=1e-4)
 
 
-def test_semantic_gradients_reach_the_image_head_only_when_let():
-    for let in (True, False):
-        gan, step = small_gan(semantic_gradients=let)
-        drawn = step.fakes(gan, with_graph=True)
-        images, labels = (t.detach().requires_grad_(True) for t in drawn)
-        judged = gan.label_discriminator(images if gan.config.semantic_gradients else images.detach(), labels)
-        score = torch.stack([s.mean() for s in judged.scores]).sum()
-        gradient = torch.autograd.grad(score, images, allow_unused=True)[0]
-        assert (gradient is not None) == let
-
-
 def test_without_semantic_gradients_the_label_judge_leaves_the_image_head_alone():
     moved = {}
     for let in (True, False):
@@ -143,21 +132,6 @@ def test_the_averaged_generator_forgets_its_first_weights_at_once():
     before = gan.averaged.start.clone()
     take_step(gan, step)
     torch.testing.assert_close(gan.averaged.start, (before + gan.generator.start) / 2)
-
-
-def test_the_distribution_loss_raises_the_share_of_a_class_that_is_missing():
-    gan, step = small_gan(dist_loss="hole", dist_start="0", dist_balance=50.0)
-    shares = []
-    for _ in range(60):
-        step._fakes = None
-        take_step(gan, step)
-        shares.append(gan.control.drawn()["hole"][1])
-    plain, step = small_gan()
-    for _ in range(60):
-        step._fakes = None
-        take_step(plain, step)
-    target = float(gan.control.real.mean[2])
-    assert abs(shares[-1] - target) < abs(plain.control.drawn()["hole"][1] - target)
 
 
 def test_a_state_loaded_into_a_fresh_run_goes_on_alike():
