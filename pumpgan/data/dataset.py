@@ -8,7 +8,6 @@
 `writer.DatasetWriter` makes one, `check.check` names its faults, `packed.pack` turns it into arrays to train on.
 """
 
-import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -18,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+
+from pumpgan.data.names import suggestion
 
 FORMAT = 1
 SPLITS = ("train", "test")
@@ -225,9 +226,7 @@ def class_id(classes: Sequence[LabelClass], name: str) -> int:
         if c.name == name:
             return c.id
     names = [c.name for c in classes]
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    suggestion = f"did you mean {nearest[0]}? " if nearest else ""
-    raise ValueError(f"class: no {name!r} here; {suggestion}the classes are {', '.join(names)}")
+    raise ValueError(f"class: no {name!r} here, the classes are {', '.join(names)}{suggestion(name, names)}")
 
 
 def check_metadata(classes: Sequence[LabelClass], size: Sequence[int], channels: int, flips: str) -> None:

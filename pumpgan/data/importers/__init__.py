@@ -4,7 +4,6 @@ A new source is a file with a function that returns a `Plan`, and an entry in IM
 options it understands; those below it need not know of.
 """
 
-import difflib
 import inspect
 import itertools
 import os
@@ -27,6 +26,7 @@ from pumpgan.data.importers.mvtec import plan_mvtec
 from pumpgan.data.importers.photograph import Photograph, Pixels, Plan
 from pumpgan.data.importers.pump import plan_pump
 from pumpgan.data.importers.synthetic import plan_synthetic_face
+from pumpgan.data.names import suggestion
 from pumpgan.data.registration import Reference
 from pumpgan.data.splits import rarest_kinds, split_groups
 from pumpgan.data.writer import DatasetWriter, check_new
@@ -165,9 +165,7 @@ def import_dataset(source: str, out: str | Path, folder: str | Path | None = Non
 def importer_of(source: str) -> Callable[..., Plan]:
     """The importer called `source`. Raises ValueError, with the nearest name, where there is none."""
     if source not in IMPORTERS:
-        nearest = difflib.get_close_matches(source, IMPORTERS, n=1)
-        suggestion = f"did you mean {nearest[0]}? " if nearest else ""
-        raise ValueError(f"source: no {source!r}; {suggestion}known are {', '.join(IMPORTERS)}")
+        raise ValueError(f"source: no {source!r}, known are {', '.join(IMPORTERS)}{suggestion(source, IMPORTERS)}")
     return IMPORTERS[source]
 
 
