@@ -5,13 +5,14 @@ from pathlib import Path
 
 from pumpgan.data.importers import import_dataset
 from pumpgan.data.packed import user_cache
+from pumpgan.data.synthetic_face import DRAWING
 
 FACES, SIZE, SEED = 2_000, 64, 0
 
 
 def synthetic_faces(say: Callable[[str], None] = print) -> Path:
     """The folder of the embedded synthetic-face dataset (2,000 faces at 64 px), made first if it is not there yet."""
-    folder = user_cache() / f"synthetic-face-{FACES}-{SIZE}px"
+    folder = user_cache() / f"synthetic-face-{FACES}-{SIZE}px-drawing{DRAWING}"
     if not (folder / "dataset.json").exists():
         say(f"no --data given: drawing {FACES} synthetic faces at {SIZE} px into {folder}, once")
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,7 @@ from pumpgan.data.synthetic_face_head import (
 from pumpgan.data.synthetic_face_traits import Traits, draw_traits
 
 SMALLEST, LARGEST = 32, 512  # pixels a side
+DRAWING = 1  # raise it with every change to what is drawn: sets that are kept carry it in their name
 
 
 def draw(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -17,6 +17,14 @@ def test_it_is_drawn_once_and_found_again(tmp_path, monkeypatch):
     assert len(Dataset.open(first).entries) == 6 and Dataset.open(first).size == (64, 64)
 
 
+def test_another_way_of_drawing_is_another_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("PUMPGAN_CACHE", str(tmp_path))
+    monkeypatch.setattr(embedded, "FACES", 2)
+    first = embedded.synthetic_faces(lambda line: None)
+    monkeypatch.setattr(embedded, "DRAWING", embedded.DRAWING + 1)
+    assert embedded.synthetic_faces(lambda line: None) != first
+
+
 def test_another_process_may_be_first(tmp_path, monkeypatch):
     monkeypatch.setenv("PUMPGAN_CACHE", str(tmp_path))
     monkeypatch.setattr(embedded, "FACES", 4)

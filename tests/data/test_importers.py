@@ -311,6 +311,13 @@ def test_synthetic_faces_need_no_folder(tmp_path):
     refused(tmp_path, "reads nothing", "synthetic-face", tmp_path)
 
 
+@pytest.mark.parametrize("resolution", [16, 1024])
+def test_a_size_that_synthetic_faces_are_not_drawn_in_is_one_fault(tmp_path, resolution):
+    with pytest.raises(ValueError) as raised:
+        import_dataset("synthetic-face", tmp_path / "set", count=40, resolution=resolution)
+    assert str(raised.value) == f"resolution: synthetic-face draws 32 to 512 pixels a side, got {resolution}"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -327,7 +334,7 @@ def test_an_option_that_is_wrong_or_of_no_use_is_refused(tmp_path, options, mess
 
 
 def test_an_unknown_source_suggests_the_nearest(tmp_path):
-    refused(tmp_path, "did you mean magnetic-tile", "magnetic-tiles", tmp_path)
+    refused(tmp_path, "did you mean 'magnetic-tile'", "magnetic-tiles", tmp_path)
 
 
 def test_nothing_is_overwritten(tmp_path):

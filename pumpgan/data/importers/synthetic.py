@@ -6,7 +6,7 @@ from pathlib import Path
 from pumpgan.data.dataset import FACE_CLASSES
 from pumpgan.data.importers.celebamask_hq import FACE_RESOLUTION
 from pumpgan.data.importers.photograph import Photograph, Plan
-from pumpgan.data.synthetic_face import draw
+from pumpgan.data.synthetic_face import LARGEST, SMALLEST, draw
 
 
 def plan_synthetic_face(
@@ -16,6 +16,8 @@ def plan_synthetic_face(
     if folder is not None:
         raise ValueError(f"from: synthetic-face reads nothing, got {folder}")
     size = resolution or FACE_RESOLUTION
+    if not SMALLEST <= size <= LARGEST:
+        raise ValueError(f"resolution: synthetic-face draws {SMALLEST} to {LARGEST} pixels a side, got {size}")
     photographs = [
         Photograph(
             name=f"face_{i:05d}",
