@@ -49,16 +49,21 @@ def check(dataset: Path):
 
 @data.command()
 @click.argument("dataset", type=FOLDER)
-@click.option("--out", required=True, type=FOLDER, help="The PNG file to write.")
+@click.option("--out", type=FOLDER, help="The PNG file to write.  [default: DATASET.png beside the dataset]")
 @click.option("--count", default=16, show_default=True, type=click.IntRange(1), help="How many images to show.")
 @click.option("--split", default="train", show_default=True, type=click.Choice(["train", "test"]))
 @click.option("--with-class", help="Only images with a pixel of this class.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the choice of images.")
-def show(dataset: Path, out: Path, count: int, split: str, with_class: str | None, seed: int):
+def show(dataset: Path, out: Path | None, count: int, split: str, with_class: str | None, seed: int):
     """Draw a sheet of images, their labels in colour, and both together."""
     from pumpgan.data.picture import sample_sheet, save_png
 
     opened = Dataset.open(dataset)
+    if out is None:
+        folder = dataset.resolve()  # `.` has no name
+        out = folder.with_name(f"{folder.name}.png")
+    if out.exists():
+        raise FileExistsError(f"{out}: is there already; remove it first, or choose another name with --out")
     wanted = None if with_class is None else opened.class_id(with_class)
     entries = opened.split(split)
     images, labels = [], []

@@ -53,7 +53,7 @@ def test_a_selection_is_a_dataset(tmp_path):
     said = run("select", tmp_path / "set", "--with-class", "earring", "--share", 0.5, "--out", tmp_path / "half")
     assert "train: 12 images" in said and "earring in 6" in said
     said = run("select", tmp_path / "set", "--with-class", "earing", "--out", tmp_path / "none", exit_code=1)
-    assert "did you mean earring" in said and not (tmp_path / "none").exists()
+    assert "did you mean 'earring'?" in said and not (tmp_path / "none").exists()
 
 
 def test_statistics_are_printed_as_json(tmp_path):
@@ -70,6 +70,19 @@ def test_a_sheet_is_drawn(tmp_path):
     run("show", tmp_path / "set", "--count", 3, "--with-class", "earring", "--out", tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 3 * 16 and sheet.height > 16
+
+
+def test_a_sheet_stands_beside_its_dataset_unless_told_otherwise_and_overwrites_nothing(tmp_path, monkeypatch):
+    miniature(tmp_path / "set.v2")
+    assert f"{tmp_path / 'set.v2.png'}: 3 images" in run("show", tmp_path / "set.v2", "--count", 3)
+    before = (tmp_path / "set.v2.png").read_bytes()
+    for options in ((), ("--out", tmp_path / "set.v2.png")):
+        said = run("show", tmp_path / "set.v2", *options, exit_code=1)
+        assert said.startswith(f"Error: {tmp_path / 'set.v2.png'}: is there already; ") and said.count("\n") == 1
+    assert (tmp_path / "set.v2.png").read_bytes() == before
+    (tmp_path / "set.v2.png").unlink()
+    monkeypatch.chdir(tmp_path / "set.v2")
+    assert str(tmp_path / "set.v2.png") in run("show", ".", "--count", 3)
 
 
 @pytest.mark.parametrize(
