@@ -1,7 +1,6 @@
 """A split of a dataset as arrays to train on: decoded once, kept beside the dataset, memory-mapped afterwards."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from pumpgan.data.dataset import Dataset, Entry, LabelClass
+from pumpgan.data.writer import publish
 
 CHUNK = 256  # images decoded ahead of the one being written
 
@@ -111,11 +111,12 @@ def pack(dataset: Dataset, split: str = "train", resolution: int | None = None) 
     folder = cache_folder(dataset)
     sizes = {"images": shape, "labels": (len(entries), height, width), "labelled": (len(entries),)}
     arrays = read_arrays(folder / name, sizes)
-    if arrays is None:
-        write_arrays(folder, name, dataset, entries, (height, width))
-        arrays = read_arrays(folder / name, sizes)
+    for _ in range(2):  # a process that mends the same damage may remove what this one has just put there
         if arrays is None:
-            raise OSError(f"{folder / name}: what was just written reads back differently; check this disk")
+            write_arrays(folder, name, dataset, entries, sizes)
+            arrays = read_arrays(folder / name, sizes)
+    if arrays is None:
+        raise OSError(f"{folder / name}: what was just written reads back differently; check this disk")
     images, labels, labelled, content = arrays
     return Packed(
         images, labels, labelled, entries, dataset.classes, dataset.image_labels, dataset.flips, content
@@ -208,9 +209,12 @@ def read_arrays(folder: Path, sizes: dict[str, tuple[int, ...]]) -> tuple[Tensor
     return (images, labels, labelled, content) if content == expected else None
 
 
-def write_arrays(folder: Path, name: str, dataset: Dataset, entries: tuple[Entry, ...], size: tuple[int, int]) -> None:
-    """Decodes the entries into `folder`/`name`: written aside, then renamed; older packings of that split go."""
-    shapes = {"images": (len(entries), dataset.channels, *size), "labels": (len(entries), *size)}
+def write_arrays(
+    folder: Path, name: str, dataset: Dataset, entries: tuple[Entry, ...], sizes: dict[str, tuple[int, ...]]
+) -> None:
+    """Decodes the entries into `folder`/`name`: written aside, then renamed. Older packings of that split go, and a
+    damaged one of this name; a whole one stays: another process was first, with the same content."""
+    _, height, width = sizes["labels"]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder))
@@ -218,17 +222,21 @@ def write_arrays(folder: Path, name: str, dataset: Dataset, entries: tuple[Entry
             labelled = np.zeros(len(entries), np.bool_)
             # Plain writes, not a mapped file: a full disk is then an error and not a crash.
             with open(aside / "images", "wb") as images, open(aside / "labels", "wb") as labels:
-                for i, (image, label) in enumerate(decode(dataset, entries, size)):
+                for i, (image, label) in enumerate(decode(dataset, entries, (height, width))):
                     images.write(image.tobytes())
                     labelled[i] = label is not None
-                    labels.write(bytes(size[0] * size[1]) if label is None else label.tobytes())
+                    labels.write(bytes(height * width) if label is None else label.tobytes())
             (aside / "labelled").write_bytes(labelled.tobytes())
-            pixels, ids = (torch.from_numpy(np.memmap(aside / n, np.uint8, "c", shape=s)) for n, s in shapes.items())
+            pixels, ids = (
+                torch.from_numpy(np.memmap(aside / kind, np.uint8, "c", shape=sizes[kind]))
+                for kind in ("images", "labels")
+            )
             content = digest(pixels, ids, torch.from_numpy(labelled))
             (aside / "digest.json").write_text(json.dumps(content))
             for old in folder.glob(f"{name.rpartition('-')[0]}-*"):
-                shutil.rmtree(old, ignore_errors=True)  # another process may be doing the same
-            with contextlib.suppress(FileExistsError):  # and may have finished first, with the same content
+                if old.name != name or read_arrays(old, sizes) is None:
+                    shutil.rmtree(old, ignore_errors=True)  # another process may be doing the same
+            with contextlib.suppress(FileExistsError):
                 publish(aside, folder / name)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -236,16 +244,6 @@ def write_arrays(folder: Path, name: str, dataset: Dataset, entries: tuple[Entry
         if error.errno is None:  # a dataset file that cannot be read, named already
             raise
         raise OSError(f"{folder}: the decoded images cannot be kept here ({error.strerror})") from error
-
-
-def publish(aside: Path, final: Path) -> None:
-    """Renames a folder; FileExistsError where the final one holds something (the system says so in two ways)."""
-    try:
-        os.rename(aside, final)
-    except OSError as error:
-        if error.errno == errno.ENOTEMPTY:
-            raise FileExistsError(error.errno, error.strerror, str(final)) from error
-        raise
 
 
 def decode(

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import io
 import json
 import os
@@ -19,6 +20,7 @@ from PIL import Image
 
 from pumpgan.data.dataset import FORMAT, SPLITS, Entry, LabelClass, check_metadata
 
+NOT_EMPTY = "{}: is not empty; choose another folder, or remove this one first"
 MOST_PENDING = 256  # images handed to the encoding threads before `add` waits; bounds memory
 
 
@@ -26,7 +28,7 @@ def check_new(out: Path) -> None:
     """Raises OSError unless `out` is absent or an empty folder: nothing is ever overwritten."""
     if out.is_dir():
         if any(out.iterdir()):
-            raise FileExistsError(f"{out}: is not empty; choose another folder, or remove this one first")
+            raise FileExistsError(NOT_EMPTY.format(out))
     elif out.exists() or out.is_symlink():
         raise FileExistsError(f"{out}: is not a folder; choose another name")
 
@@ -38,12 +40,14 @@ def new_folder(out: Path) -> Iterator[Path]:
     `out` must be absent or empty. A disk that is full or refuses becomes one clear OSError.
     """
     check_new(out)
-    folder = out.parent / f".{out.name}.{os.getpid()}.partial"
+    final = out.resolve()  # `.` has a name, and the disk's other names for it lead there too
+    folder = final.parent / f".{final.name}.{os.getpid()}.partial"
     try:
+        remove_abandoned(final)
         folder.mkdir(parents=True)
         yield folder
         check_new(out)  # someone may have written there meanwhile
-        os.rename(folder, out)
+        publish(folder, final)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             text = f"{out}: the disk is full; nothing was kept; free some space or write elsewhere"
@@ -55,6 +59,45 @@ def new_folder(out: Path) -> Iterator[Path]:
     finally:
         if folder.exists():
             shutil.rmtree(folder)
+
+
+def publish(folder: Path, final: Path) -> None:
+    """Renames `folder` to `final`; FileExistsError where that holds something (the system says so in two ways).
+
+    The current folder is filled instead, `dataset.json` last: replacing it would leave whoever stands in it nowhere.
+    """
+    try:
+        if final.is_dir() and final.samefile("."):
+            for part in sorted(folder.iterdir(), reverse=True):
+                os.rename(part, final / part.name)
+            folder.rmdir()
+        else:
+            os.rename(folder, final)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise FileExistsError(NOT_EMPTY.format(final)) from error
+        raise
+
+
+def remove_abandoned(final: Path) -> None:
+    """Removes what writers of `final` left behind that were killed: hidden folders named after no living process."""
+    for folder in final.parent.glob(f".{glob.escape(final.name)}.*.partial"):
+        process = folder.name.removesuffix(".partial").rpartition(".")[2]
+        if process.isdecimal() and not lives(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)  # another writer may be doing the same
+
+
+def lives(process: int) -> bool:
+    """Whether there is a process of this number, this one apart: what bears our number was an earlier one's."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)  # sends nothing
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # someone else's
+    return True
 
 
 class DatasetWriter:

@@ -2,7 +2,11 @@
 
 import errno
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,7 +74,7 @@ def test_the_same_images_make_the_same_bytes(tmp_path):
 def test_a_class_is_found_by_name_and_the_nearest_is_suggested(tmp_path):
     opened = miniature(tmp_path / "set")
     assert opened.class_id("earring") == 10
-    with pytest.raises(ValueError, match="did you mean earring"):
+    with pytest.raises(ValueError, match="did you mean 'earring'"):
         opened.class_id("earing")
 
 
@@ -103,6 +107,35 @@ def test_what_appears_meanwhile_is_not_overwritten(tmp_path):
         (tmp_path / "set").mkdir()
         (tmp_path / "set" / "theirs").write_text("keep")
     assert [path.name for path in tmp_path.rglob("*")] == ["set", "theirs"]
+
+
+def test_what_appears_in_the_last_moment_is_not_overwritten_either(tmp_path, monkeypatch):
+    def meanwhile(out):
+        out.mkdir(exist_ok=True)
+        (out / "theirs").write_text("keep")
+
+    with pytest.raises(FileExistsError, match="set: is not empty; choose"), plates(tmp_path / "set"):
+        monkeypatch.setattr(writer_module, "check_new", meanwhile)
+    assert [path.name for path in tmp_path.rglob("*")] == ["set", "theirs"]
+
+
+def test_the_current_folder_may_become_the_dataset(tmp_path, monkeypatch):
+    (tmp_path / "set").mkdir()
+    monkeypatch.chdir(tmp_path / "set")
+    assert len(miniature(Path(".")).entries) == 12
+    assert len(Dataset.open(tmp_path / "set").entries) == 12
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_what_a_killed_writer_left_is_removed_and_a_living_ones_kept(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    left = [tmp_path / f".set.{number}.partial" for number in (dead.pid, os.getpid())]
+    kept = [tmp_path / ".set.1.partial", tmp_path / f".other.{dead.pid}.partial"]
+    for folder in left + kept:
+        (folder / "images").mkdir(parents=True)
+    miniature(tmp_path / "set")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "set", *kept])
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Packed splits: the dataset's very pixels, cached and never stale."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from miniatures import dataset as miniature
 from miniatures import noise
 from PIL import Image
 
+from pumpgan.data import packed as packed_module
 from pumpgan.data.dataset import Dataset, Entry
 from pumpgan.data.packed import digest, merge, pack
 from pumpgan.data.writer import DatasetWriter
@@ -83,6 +85,39 @@ def test_a_changed_file_makes_the_cache_stale_and_the_old_one_goes(tmp_path):
     assert second.digest != first.digest
     np.testing.assert_array_equal(second.images[0].permute(1, 2, 0), noise(99, 16, 16, 3))
     assert len(list((tmp_path / "set" / ".packed").iterdir())) == 1
+
+
+def test_what_another_process_packed_first_stays(tmp_path, monkeypatch):
+    opened = miniature(tmp_path / "set")
+    decode, theirs = packed_module.decode, []
+
+    def beaten(*arguments):
+        monkeypatch.setattr(packed_module, "decode", decode)
+        theirs.append(pack(opened))
+        theirs.append(next((tmp_path / "set" / ".packed").glob("train-*")).stat().st_ino)
+        return decode(*arguments)
+
+    monkeypatch.setattr(packed_module, "decode", beaten)
+    assert pack(opened).digest == theirs[0].digest
+    assert [folder.stat().st_ino for folder in (tmp_path / "set" / ".packed").iterdir()] == theirs[1:]
+
+
+def test_a_packing_that_another_process_removes_is_made_once_more(tmp_path, monkeypatch):
+    opened = miniature(tmp_path / "set")
+    write, times = packed_module.write_arrays, []
+
+    def undone(folder, name, *rest):
+        write(folder, name, *rest)
+        times.append(name)
+        if len(times) <= undoings:
+            shutil.rmtree(folder / name)
+
+    monkeypatch.setattr(packed_module, "write_arrays", undone)
+    undoings = 1
+    assert len(pack(opened)) == 9 and len(times) == 2
+    undoings = 9
+    with pytest.raises(OSError, match="check this disk"):
+        pack(opened, "test")
 
 
 def test_writing_into_the_arrays_does_not_reach_the_cache(tmp_path):
