@@ -35,6 +35,8 @@ SMALL = [
     "2",
     "--patch-base",
     "4",
+    "--device",
+    "cpu",
 ]
 
 
@@ -62,13 +64,13 @@ def write_plates(out: Path, count: int = 64, size: int = 16) -> Path:
 
 
 def pumpgan(*arguments, **options) -> subprocess.CompletedProcess:
-    """Runs the command in a process of its own, two threads, and captures what it prints."""
+    """Runs the command in a process of its own, two threads unless told otherwise, and captures what it prints."""
     command = [sys.executable, "-m", "pumpgan.cli", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    environment = {"OMP_NUM_THREADS": "2", **os.environ}
     return subprocess.run(command, capture_output=True, text=True, env=environment, **options)
 
 
 def start_pumpgan(*arguments) -> subprocess.Popen:
     command = [sys.executable, "-m", "pumpgan.cli", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    environment = {"OMP_NUM_THREADS": "2", **os.environ}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)

@@ -2,11 +2,8 @@
 
 import pytest
 import torch
+from small_gan import small_gan
 
-from pumpgan.losses.distribution import ShareTarget
-from pumpgan.models.discriminators import signed_one_hot
-from pumpgan.train.config import SemganConfig
-from pumpgan.train.distribution import ShareControl
 from pumpgan.train.semgan import (
     PHASES,
     Semgan,
@@ -20,16 +17,6 @@ from pumpgan.train.semgan import (
     take_step,
 )
 
-SMALL = dict(
-    resolution=16,
-    batch=4,
-    channel_base=128,
-    channel_most=16,
-    latent_size=8,
-    style_size=8,
-    mapping_depth=2,
-    patch_base=4,
-)
 NETWORKS = {
     image_discriminator_phase: "image_discriminator",
     image_r1_phase: "image_discriminator",
@@ -38,15 +25,6 @@ NETWORKS = {
     generator_phase: "generator",
     path_length_phase: "generator",
 }
-
-
-def small_gan(**options) -> tuple[Semgan, Step]:
-    config = SemganConfig(**{**SMALL, **options})
-    labels = torch.randint(0, 3, (8, 16, 16), generator=torch.Generator().manual_seed(1))
-    control = ShareControl(config, ShareTarget.of(labels, 3), ["ground", "plate", "hole"], torch.device("cpu"))
-    gan = Semgan(config, 3, control, torch.device("cpu"), torch.float32)
-    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(2)) * 2 - 1
-    return gan, Step(images, images.flip(0), signed_one_hot(labels[:4], 3))
 
 
 def weights(gan: Semgan) -> dict[str, torch.Tensor]:

@@ -1,0 +1,205 @@
+"""What a run warns of while it steers label shares, and the ways of counting them."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from plates import PLATE_CLASSES
+from small_gan import CLASSES, small_gan
+
+from pumpgan.losses.distribution import ShareTarget, gaussian_distance, hard_shares
+from pumpgan.ops import label_stats
+from pumpgan.train import checkpoint as checkpoints
+from pumpgan.train.config import SemganConfig
+from pumpgan.train.distribution import READY_IMAGES, ShareControl
+from pumpgan.train.samples import Sampler
+from pumpgan.train.semgan import take_step
+
+LATE = 100 * READY_IMAGES  # images after which nothing is excused as early
+REAL = ShareTarget(
+    mean=torch.tensor([0.8, 0.15, 0.05]),
+    std=torch.tensor([0.1, 0.1, 0.05]),
+    presence=torch.tensor([1.0, 0.9, 0.5]),
+    pixels=256,
+)
+
+
+def steering(**options) -> ShareControl:
+    """Over holes, begun, and drawing them exactly as the real labels do: in half of the images, a tenth of each."""
+    config = SemganConfig(**{"batch": 4, "dist_loss": "hole", "dist_start": "0", **options})
+    control = ShareControl(config, REAL, CLASSES, torch.device("cpu"))
+    state = control.state
+    state["hard"][:, 0], state["hard"][::2, 2] = 0.8, 0.1
+    state["soft_mean"] = REAL.mean.clone()
+    state["seen"] = torch.tensor(10 * len(state["hard"]))
+    state["started"] = torch.tensor(0)
+    state["least_weight"], state["most_weight"] = torch.tensor(1.0), torch.tensor(90.0)
+    state["capped"] = torch.tensor(0.29)
+    return control
+
+
+# Sentences --------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_said_of_shares_that_are_met():
+    assert steering().alarms(LATE) == []
+
+
+def test_nothing_is_said_where_nothing_is_steered():
+    control = steering(dist_loss="")
+    control.state["hard"][:] = 0
+    assert control.alarms(LATE) == []
+
+
+def test_mass_that_spreads_below_the_winning_class_is_told():
+    control = steering()
+    control.state["hard"][:, 2] /= 4  # a quarter of the real pixels, and of the soft mass
+    (alarm,) = control.alarms(LATE)
+    assert alarm == "hole: soft mass 5.000 % meets the target, pixels 1.250 % do not"
+    control.state["soft_mean"][2] = 0.02  # the soft mass does not meet its target either: still on its way
+    assert control.alarms(LATE) == []
+
+
+def test_a_steered_class_that_is_never_drawn_is_told():
+    control = steering()
+    control.state["hard"][:, 2] = 0
+    (alarm,) = control.alarms(LATE)
+    assert alarm == "hole: not one generated label has it while its loss is on"
+
+
+def test_statistics_over_too_few_occurrences_are_told():
+    (alarm,) = steering(dist_memory=24).alarms(LATE)  # and a batch of 4, holes in half of them
+    assert alarm == "hole: its statistics rest on 14.0 expected occurrences; raise --dist-memory"
+    assert steering(dist_memory=26).alarms(LATE) == []
+
+
+def test_a_pull_that_is_often_at_its_cap_is_told():
+    control = steering()
+    control.state["capped"] = torch.tensor(0.31)
+    assert control.alarms(LATE) == ["dist-loss: at its cap in 31 % of the steps"]
+
+
+def test_a_weight_that_moved_a_hundredfold_is_told():
+    control = steering()
+    control.state["most_weight"] = torch.tensor(101.0)
+    assert control.alarms(LATE) == ["dist-loss: its weight has moved more than a hundredfold"]
+
+
+def test_a_loss_that_never_began_is_told():
+    control = steering(dist_start="auto")
+    control.state["started"] = torch.tensor(-1)
+    (alarm,) = control.alarms(LATE)
+    assert alarm.startswith("dist-loss hole: has not begun")
+
+
+def test_steps_move_the_figures_that_alarms_read():
+    control = ShareControl(steering().config, REAL, CLASSES, torch.device("cpu"))
+    weights = []
+    for i in range(20):
+        logits = torch.randn(4, 3, 16, 16, requires_grad=True)
+        _, scalars = control.gradient(logits, torch.randn(4, 3, 16, 16) * 2.0**i, step=i, images=4 * i)
+        weights.append(float(scalars["dist/weight"]))
+    state = control.state
+    assert (float(state["least_weight"]), float(state["most_weight"])) == (min(weights), max(weights))
+    assert int(state["seen"]) == 80 and 0 <= float(state["capped"]) <= 1
+
+
+def test_a_pull_ten_times_its_mean_counts_as_capped():
+    control = steering()
+    control.state["capped"] = torch.tensor(0.0)
+    logits = torch.randn(4, 3, 16, 16, requires_grad=True)
+    for expected in (0.0, 0.02):
+        control.gradient(logits, torch.ones_like(logits), step=0, images=0)
+        assert float(control.state["capped"]) == pytest.approx(expected)
+        control.state["loss_norm"] /= 10
+
+
+def test_a_class_without_any_gradient_yet_pulls_by_nothing():
+    # So far below the others that its softmax is 0 in float32, and its gradient too.
+    control = steering(dist_memory=0)
+    logits = torch.zeros(4, 3, 16, 16)
+    logits[:, 2] = -100
+    logits.requires_grad_(True)
+    pull, _ = control.gradient(logits, torch.full_like(logits, 1e-3), step=0, images=0)
+    assert torch.isfinite(pull).all() and not pull.any()
+
+
+# Counting ---------------------------------------------------------------------------------------------------
+
+
+def test_straight_through_counts_pixels_forward_and_softly_backward():
+    logits = torch.randn(4, 3, 16, 16, requires_grad=True)
+    adversarial = torch.ones_like(logits)
+    control = steering(dist_counts="straight-through", dist_lambda=1.0, dist_memory=0)
+    pull, scalars = control.gradient(logits, adversarial, step=0, images=0)
+    hard = hard_shares(logits.argmax(dim=1), 3).float()
+    torch.testing.assert_close(scalars["dist/loss"], gaussian_distance(hard, REAL, [2]))
+    # Backward: the loss's gradient at the counted shares, through the soft ones.
+    counted = hard.clone().requires_grad_(True)
+    (at_shares,) = torch.autograd.grad(gaussian_distance(counted, REAL, [2]), counted)
+    soft, _ = label_stats(logits, temperature=0.1)
+    (expected,) = torch.autograd.grad(soft, logits, at_shares)
+    assert expected.any()
+    torch.testing.assert_close(pull, expected)
+
+
+def test_straight_through_remembers_what_it_counted():
+    control = steering(dist_counts="straight-through", dist_memory=8)
+    logits = torch.randn(4, 3, 16, 16, requires_grad=True)
+    control.gradient(logits, torch.ones_like(logits), step=0, images=0)
+    torch.testing.assert_close(control.state["soft"][:4], hard_shares(logits.argmax(dim=1), 3).float())
+
+
+def test_soft_counts_are_the_default():
+    logits = torch.randn(4, 3, 16, 16, requires_grad=True)
+    control = steering(dist_memory=0)
+    _, scalars = control.gradient(logits, torch.ones_like(logits), step=0, images=0)
+    soft, _ = label_stats(logits.detach(), temperature=0.1)
+    torch.testing.assert_close(scalars["dist/loss"], gaussian_distance(soft, REAL, [2]))
+
+
+def test_without_a_memory_a_run_steps_is_stored_and_goes_on_alike(tmp_path):
+    options = dict(dist_loss="hole", dist_start="0", dist_memory=0)
+    gan, step = small_gan(**options)
+    other, _ = small_gan(**options)
+    for _ in range(2):
+        step._fakes = None
+        assert "dist/loss" in take_step(gan, step)
+    state = {"step": gan.step, "images": gan.images, "seconds": 0.0, "threads": 1}
+    checkpoints.save_checkpoint(tmp_path, *gan.tensors(), state, snapshot=False)
+    stored = checkpoints.latest(tmp_path)
+    other.load_tensors(*(stored.tensors(name) for name in checkpoints.FILES), stored.step)
+    assert other.control.state["soft"].shape == (0, 3)
+    for run in (gan, other):
+        torch.manual_seed(5)
+        step._fakes = None
+        take_step(run, step)
+    for mine, theirs in zip(gan.tensors(), other.tensors(), strict=True):
+        assert mine.keys() == theirs.keys() and all(torch.equal(mine[k], theirs[k]) for k in mine)
+
+
+# The averaged generator against the raw one -----------------------------------------------------------------
+
+
+def disagreements(raw: float, averaged: float) -> list[str]:
+    """What is said where the two draw holes in these parts of their labels."""
+    labels = torch.zeros(20, 16, 16, dtype=torch.uint8)
+    labels[: round(20 * averaged), 0, 0] = 2
+    drawn = {"ground": (1.0, 1.0), "plate": (0.0, 0.0), "hole": (raw, 0.01)}
+    gan = SimpleNamespace(control=SimpleNamespace(drawn=lambda: drawn))
+    sampler = Sampler(None, None, torch.zeros(1, 3, 16, 16, dtype=torch.uint8), labels[:1], PLATE_CLASSES)
+    return sampler._disagreements(gan, labels)
+
+
+def test_an_averaged_generator_that_draws_another_number_of_a_class_is_told():
+    assert disagreements(raw=0.5, averaged=0.2) == [
+        "hole: in 20 % of the averaged generator's labels, 50 % of the raw one's"
+    ]
+    assert disagreements(raw=0.1, averaged=0.5) == [
+        "hole: in 50 % of the averaged generator's labels, 10 % of the raw one's"
+    ]
+
+
+@pytest.mark.parametrize("raw, averaged", [(0.5, 0.3), (0.3, 0.5), (0.04, 0.0), (0.0, 0.05), (0.0, 0.0)])
+def test_a_small_or_rare_difference_between_them_is_not(raw, averaged):
+    assert disagreements(raw, averaged) == []
