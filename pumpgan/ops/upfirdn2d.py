@@ -75,7 +75,7 @@ def _fake(x, taps, up, down, left, right, top, bottom, gain, flip):
 
 def _save(ctx, inputs, output):
     x, taps, ctx.up, ctx.down, ctx.left, _, ctx.top, _, ctx.gain, ctx.flip = inputs
-    ctx.size = x.shape[2:]
+    ctx.size, ctx.layout = x.shape[2:], layout_of(x)
     ctx.save_for_backward(taps)
 
 
@@ -89,9 +89,9 @@ def _backward(ctx, grad_y):
     grad_x = torch.ops.pumpgan.upfirdn2d(
         grad_y, taps, ctx.down, ctx.up, left, right, top, bottom, ctx.gain, not ctx.flip
     )
-    return grad_x, *[None] * 9
+    return grad_x.contiguous(memory_format=ctx.layout), *[None] * 9  # grad_y may lie otherwise
 
 
-if implementation.built():
+if implementation.loaded():
     torch.library.register_fake("pumpgan::upfirdn2d", _fake)
     torch.library.register_autograd("pumpgan::upfirdn2d", _backward, setup_context=_save)

@@ -132,12 +132,15 @@ def test_takes_any_layout(device, kind):
 
 
 def test_result_and_gradient_lie_in_memory_as_x(device):
-    for channels_last in (False, True):
-        x = laid_out(torch.randn(2, 3, 8, 8, device=device), channels_last).requires_grad_()
-        y = upfirdn2d(x, binomial(device), **USES["up"])
-        (grad,) = torch.autograd.grad(y, x, torch.randn_like(y))
-        for t in (y, grad):
-            assert t.is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    layouts = (torch.contiguous_format, torch.channels_last)
+    for layout, other in (layouts, layouts[::-1]):
+        x = torch.randn(2, 3, 8, 8, device=device).contiguous(memory_format=layout).requires_grad_()
+        y, point = upfirdn2d(x, binomial(device), **USES["up"]), upfirdn2d(x, torch.ones(8, device=device))
+        assert y.is_contiguous(memory_format=layout)
+        for result, of in ((y, layout), (y, other), (point, layout)):  # a point lies in both ways
+            seed = torch.randn_like(result).contiguous(memory_format=of)
+            (grad,) = torch.autograd.grad(result, x, seed, retain_graph=True)
+            assert grad.is_contiguous(memory_format=layout)
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
