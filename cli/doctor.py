@@ -33,24 +33,14 @@ def examine() -> dict[str, dict]:
     """What `doctor` prints: title -> name -> a text, a number or a list of texts."""
     import torch
 
-    from pumpgan import ops
     from pumpgan.data.packed import user_cache
-    from pumpgan.ops import implementation
 
-    kernels = implementation.describe()
     return {
         "versions": {"python": platform.python_version(), "pumpgan": version("pumpgan")}
         | {package: version(package) for package in [*NEEDED, *OPTIONAL]},
-        "operators": {
-            "in use": kernels["in_use"],
-            "PUMPGAN_OPS": os.environ.get("PUMPGAN_OPS", "not set: auto"),
-            "operators": sorted(ops.__all__),
-            "kernels for the CPU": "built" if kernels["built"] else "not built: see Install in README.md",
-            "kernels for GPUs": kernels["cuda_architectures"] or "none: built without nvcc",
-        },
+        "operators": {"PUMPGAN_OPS": os.environ.get("PUMPGAN_OPS", "not set: auto")} | operators(),
         "processor": {
             "machine": platform.machine(),
-            "kernels run with": kernels["cpu_isa"] or "plain torch",
             "torch runs with": torch.backends.cpu.get_cpu_capability(),
             "cores": os.cpu_count() or 0,
             "threads": torch.get_num_threads(),
@@ -67,6 +57,25 @@ def examine() -> dict[str, dict]:
     }
 
 
+def operators() -> dict[str, str | list[str]]:
+    """Which implementation of the operators runs, and why no other."""
+    try:
+        from pumpgan import ops
+        from pumpgan.ops import implementation
+    except ImportError as error:
+        return {"in use": "none", "error": str(error)}
+    kernels = implementation.describe()
+    if not kernels["loaded"]:
+        why = "not loaded: PUMPGAN_OPS=reference" if kernels["built"] else "not built: see Install in README.md"
+        return {"in use": kernels["in_use"], "operators": sorted(ops.__all__), "kernels": why}
+    return {
+        "in use": kernels["in_use"],
+        "operators": sorted(ops.__all__),
+        "kernels for the CPU": kernels["cpu_isa"],
+        "kernels for GPUs": kernels["cuda_architectures"] or "none: built without nvcc",
+    }
+
+
 def version(package: str) -> str:
     try:
         return metadata.version(package)
@@ -78,12 +87,12 @@ def gpu(index: int) -> str:
     """The GPU's name and capability, and whether an operator really runs there."""
     import torch
 
-    from pumpgan.ops import bias_act
-
     major, minor = torch.cuda.get_device_capability(index)
     about = f"{torch.cuda.get_device_name(index)}, compute capability {major}.{minor}"
     try:
+        from pumpgan.ops import bias_act
+
         bias_act(torch.ones(1, 1, device=f"cuda:{index}")).item()
-    except RuntimeError as error:
+    except (ImportError, RuntimeError) as error:
         return f"{about}: operators FAIL here: {str(error).splitlines()[0]}"
     return f"{about}: operators run"

@@ -126,7 +126,7 @@ def _kl_double_backward(ctx, u):
     return a * u_mean + b * u_off, grad * grad_f, None, None, None
 
 
-if implementation.built():
+if implementation.loaded():
     torch.library.register_fake("pumpgan::label_stats", _fake)
     torch.library.register_autograd("pumpgan::label_stats", _backward, setup_context=_save)
     torch.library.register_fake("pumpgan::label_stats_backward", _fake_backward)

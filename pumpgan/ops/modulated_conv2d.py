@@ -174,7 +174,7 @@ def _double_backward(ctx, v_x, v_d, v_noise, v_bias):
     return times_slope(v_t), None, grad_x, grad_d, None, None, None, None, None
 
 
-if implementation.built():
+if implementation.loaded():
     torch.library.register_fake("pumpgan::modulated_epilogue", _fake)
     torch.library.register_autograd("pumpgan::modulated_epilogue", _backward, setup_context=_save)
     name = "pumpgan::modulated_epilogue_backward"

@@ -1,6 +1,7 @@
 """`pumpgan doctor`."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -22,7 +23,7 @@ def test_gives_the_same_findings_as_json(monkeypatch, tmp_path):
     result = CliRunner().invoke(main, ["doctor", "--json"])
     findings = json.loads(result.output)
     assert findings["operators"]["in use"] == implementation.in_use()
-    assert findings["processor"]["kernels run with"] == implementation.describe()["cpu_isa"]
+    assert findings["operators"]["kernels for the CPU"] == implementation.describe()["cpu_isa"]
     assert findings["caches"]["folder"] == str(tmp_path)
 
 
@@ -34,6 +35,19 @@ def test_names_a_package_that_is_missing(monkeypatch):
     assert "not installed" in result.output
 
 
+def doctor(**environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pumpgan.cli", "doctor"]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+
+
+def test_says_that_kernels_do_not_load(broken_library):
+    done = doctor(**broken_library)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    assert "pumpgan._C does not load" in done.stdout and "rebuild pumpgan" in done.stdout and "threads" in done.stdout
+    done = doctor(**broken_library, PUMPGAN_OPS="reference")
+    assert "not loaded: PUMPGAN_OPS=reference" in done.stdout, done.stderr
+
+
 def test_runs_as_a_module_too():
-    done = subprocess.run([sys.executable, "-m", "pumpgan.cli", "doctor"], capture_output=True, text=True)
+    done = doctor()
     assert done.returncode == 0 and "operators" in done.stdout, done.stderr

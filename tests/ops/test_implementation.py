@@ -37,6 +37,7 @@ def test_a_wrong_choice_is_refused():
 
 def test_native_is_refused_where_it_was_not_built(monkeypatch):
     monkeypatch.setattr(implementation, "built", lambda: False)
+    monkeypatch.setattr(implementation, "loaded", lambda: False)
     with pytest.raises(ValueError, match="not built"):
         implementation.use("native")
     implementation.use("auto")
@@ -44,6 +45,7 @@ def test_native_is_refused_where_it_was_not_built(monkeypatch):
     assert implementation.describe() == {
         "in_use": "reference",
         "built": False,
+        "loaded": False,
         "cpu_isa": None,
         "cuda_architectures": [],
     }
@@ -66,9 +68,37 @@ print(upfirdn2d(bias_act(x), torch.ones(2) / 2).sum().item())
     assert float(done.stdout) == pytest.approx(9 * 2**0.5, rel=1e-5)
 
 
+def test_kernels_that_do_not_load_are_one_sentence(broken_library):
+    for choice in ("auto", "native"):
+        done = python("import pumpgan.ops", **broken_library, PUMPGAN_OPS=choice)
+        *_, last = done.stderr.splitlines()
+        assert done.returncode == 1 and "During handling" not in done.stderr
+        assert last.startswith("ImportError: pumpgan._C does not load") and "rebuild" in last
+        assert last.endswith("or set PUMPGAN_OPS=reference to run its definitions in plain torch")
+
+
+def test_the_definitions_run_beside_kernels_that_do_not_load(broken_library):
+    code = """
+import torch
+from pumpgan.ops import bias_act, implementation
+print(implementation.in_use(), implementation.describe()["loaded"], bias_act(torch.ones(1, 1)).item())
+try:
+    implementation.use("native")
+except ValueError as error:
+    print(error)
+implementation.use("auto")
+print(implementation.in_use())
+"""
+    done = python(code, **broken_library, PUMPGAN_OPS="reference")
+    assert done.returncode == 0, done.stderr
+    first, refusal, last = done.stdout.splitlines()
+    assert first.startswith("reference False 1.41") and last == "reference"
+    assert refusal.endswith("is not loaded, as PUMPGAN_OPS=reference asks; unset it")
+
+
 def test_the_library_says_what_it_is():
     facts = implementation.describe()
-    assert facts["built"] and facts["cpu_isa"] in ("AVX-512", "AVX2", "SSE2", "as compiled")
+    assert facts["built"] and facts["loaded"] and facts["cpu_isa"] in ("AVX-512", "AVX2", "SSE2", "as compiled")
     assert all(8.0 <= float(architecture) < 20 for architecture in facts["cuda_architectures"])
 
 
