@@ -4,12 +4,12 @@ Measured settings (soft counts at temperature 0.1, a memory of four batches, a b
 are the defaults of the configuration; docs/decisions.md says why.
 """
 
-import difflib
 import math
 
 import torch
 from torch import Tensor
 
+from pumpgan.data.names import suggestion
 from pumpgan.losses.distribution import ShareTarget, gaussian_distance
 from pumpgan.ops import label_stats
 from pumpgan.train.config import SemganConfig
@@ -176,8 +176,7 @@ def chosen_classes(asked: str, names: list[str], real: ShareTarget) -> list[int]
     chosen = []
     for name in (part.strip() for part in asked.split(",")):
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; the classes are {', '.join(names)}"
+            hint = suggestion(name, names) or f"; the classes are {', '.join(names)}"
             raise ValueError(f"--dist-loss: no class is called {name!r}{hint}")
         c = names.index(name)
         if not present[c]:
