@@ -101,9 +101,7 @@ def save_checkpoint(
             content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
             write_synced(aside / name, content)
             files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        text = json.dumps({**state, "files": files}, indent=1, allow_nan=False)
-        write_synced(aside / "state.json", text.encode())
-        sync_folder(aside)
+        write_state(aside, {**state, "files": files})
         os.rename(aside, final)
         sync_folder(folder)
         if snapshot:
@@ -116,6 +114,14 @@ def save_checkpoint(
         raise OSError(f"{final}: cannot be written ({reason}); free some space and resume; {last}") from error
     for old in steps(folder)[:-KEEP]:
         shutil.rmtree(folder / str(old))
+
+
+def write_state(checkpoint: Path, state: dict[str, Any]) -> None:
+    """Writes a checkpoint's state.json, so that a reader finds the old one or the new one."""
+    aside = checkpoint / ".state.json"
+    write_synced(aside, json.dumps(state, indent=1, allow_nan=False).encode())
+    os.rename(aside, checkpoint / "state.json")
+    sync_folder(checkpoint)
 
 
 def keep_snapshot(run: Path, networks: dict[str, Tensor], step: int) -> None:

@@ -81,19 +81,21 @@ class ShareControl:
         return pull, scalars
 
     def _weigh(self, pull: Tensor, adversarial: Tensor, images: int) -> tuple[Tensor, Tensor]:
+        """The pull times its weight, and the weight; 0 where a class's softmax underflows and nothing pulls."""
         state, config = self.state, self.config
         pull_norm, adversarial_norm = pull.norm(), adversarial.norm()
+        pulls = pull_norm > 0
         for name, norm in (("loss_norm", pull_norm), ("adversarial_norm", adversarial_norm)):
-            state[name] = torch.where(state[name] == 0, norm, state[name].lerp(norm, RATE))
+            mean = torch.where(state[name] == 0, norm, state[name].lerp(norm, RATE))
+            state[name] = torch.where(pulls, mean, state[name])
         if config.dist_lambda:
             weight = torch.full_like(pull_norm, config.dist_lambda)
         else:
-            tiny = torch.finfo(pull_norm.dtype).tiny  # a class whose softmax underflows pulls with no gradient at all
-            wanted = config.dist_balance * state["adversarial_norm"] / state["loss_norm"].clamp_min(tiny)
-            most = 2 * config.dist_balance * state["adversarial_norm"] / pull_norm.clamp_min(tiny)
-            weight = torch.minimum(wanted, most)
+            wanted = config.dist_balance * state["adversarial_norm"] / state["loss_norm"]
+            most = 2 * config.dist_balance * state["adversarial_norm"] / pull_norm
+            weight = torch.where(pulls, torch.minimum(wanted, most), 0.0)
             state["capped"] = state["capped"].lerp((wanted > most).float(), RATE)
-        state["least_weight"] = torch.minimum(state["least_weight"], weight)
+        state["least_weight"] = torch.where(pulls, torch.minimum(state["least_weight"], weight), state["least_weight"])
         state["most_weight"] = torch.maximum(state["most_weight"], weight)
         if config.dist_decay:
             weight = weight * 0.5 ** ((images - int(state["started"])) / (config.dist_decay * 1000))

@@ -1,6 +1,5 @@
 """The training loop, in the order things happen: draw, take a step, look at flags, log, save."""
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from pumpgan.data.stream import Stream
 from pumpgan.models.discriminators import signed_one_hot
-from pumpgan.train.checkpoint import latest, save_checkpoint, versions
+from pumpgan.train.checkpoint import latest, save_checkpoint, versions, write_state
 from pumpgan.train.journal import Journal
 from pumpgan.train.seeds import derived_seed
 from pumpgan.train.semgan import NEVER, PHASE_NAMES, Semgan, Step, take_step
@@ -88,7 +87,8 @@ def train(
     saved_time = time.monotonic()
     scalars: dict[str, Tensor] = {}
     with signals() as received:
-        while not goal.reached(gan.step, journal.elapsed):
+        done = goal.reached(gan.step, journal.elapsed)
+        while not done:
             torch.manual_seed(derived_seed(config.seed, "step", gan.step))  # a resumed run draws what this one does
             real, with_labels = images(gan.step), labelled(gan.step)
             hot = signed_one_hot(cast(Tensor, with_labels.labels), len(gan.control.names))
@@ -98,7 +98,6 @@ def train(
             if gan.step % LOG_EVERY == 0 or done:
                 check_finite(gan, run)
                 journal.log(gan.step, figures(gan, scalars), "loss/generator")
-                scalars = {}
             if received or (time.monotonic() - saved_time > SAVE_EVERY and not done):
                 save(finished=False)
                 saved_step, saved_time = gan.step, time.monotonic()
@@ -133,9 +132,7 @@ def mark_finished(run: Path, step: int) -> None:
     """The goal was reached at a step whose checkpoint stands already: only its mark changes."""
     checkpoint = latest(run, step)
     if checkpoint and not checkpoint.state.get("finished"):
-        aside = checkpoint.path / ".state.json"
-        aside.write_text(json.dumps({**checkpoint.state, "finished": True}, indent=1))
-        aside.rename(checkpoint.path / "state.json")
+        write_state(checkpoint.path, {**checkpoint.state, "finished": True})
 
 
 @contextmanager

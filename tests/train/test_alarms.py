@@ -116,14 +116,16 @@ def test_a_pull_ten_times_its_mean_counts_as_capped():
         control.state["loss_norm"] /= 10
 
 
-def test_a_class_without_any_gradient_yet_pulls_by_nothing():
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_a_class_without_any_gradient_yet_pulls_by_nothing(size):
     # So far below the others that its softmax is 0 in float32, and its gradient too.
     control = steering(dist_memory=0)
     logits = torch.zeros(4, 3, 16, 16)
     logits[:, 2] = -100
     logits.requires_grad_(True)
-    pull, _ = control.gradient(logits, torch.full_like(logits, 1e-3), step=0, images=0)
-    assert torch.isfinite(pull).all() and not pull.any()
+    pull, scalars = control.gradient(logits, torch.full_like(logits, size), step=0, images=0)
+    assert torch.isfinite(pull).all() and not pull.any() and scalars["dist/weight"] == 0
+    assert not any("hundredfold" in alarm for alarm in control.alarms(LATE))
 
 
 # Counting ---------------------------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ from pumpgan.train.config import SemganConfig, config_from_json, preset_named, s
         (dict(dist_start="-5"), "--dist-start: must be auto or"),
         (dict(beta2=1.0), "--beta2: must be"),
         (dict(seed=2**32), "--seed: must be"),
+        (dict(r1_gamma=math.inf), "--r1-gamma: must be 0 or above"),
+        (dict(channel_least=600), "--channel-least: must be at most"),
     ],
 )
 def test_what_cannot_work_is_refused_with_its_option(bad, why):
