@@ -39,7 +39,7 @@ def generate(run, count, out, seed, truncation, with_class, min_fraction, image_
     from pumpgan.cli.device import chosen_device
     from pumpgan.inference.generate import generate as write
 
-    with tqdm(total=count, unit="image", dynamic_ncols=True) as bar:
+    with tqdm(total=count, unit="image", dynamic_ncols=True, delay=1) as bar:
         drawn = write(
             run,
             out,

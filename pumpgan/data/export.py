@@ -27,8 +27,8 @@ def export(dataset: Dataset, out: str | Path, format: str) -> dict[str, int]:
     if format not in FORMATS:
         raise ValueError(f"format: must be one of {', '.join(FORMATS)}, got {format!r}")
     with new_folder(Path(out)) as folder:
-        FORMATS[format](dataset, folder)
-    return {split: len(dataset.split(split)) for split in SPLITS}
+        written = FORMATS[format](dataset, folder)
+    return written or {split: len(dataset.split(split)) for split in SPLITS}
 
 
 def export_masks(dataset: Dataset, folder: Path) -> None:
@@ -44,13 +44,14 @@ def export_masks(dataset: Dataset, folder: Path) -> None:
     write_json(folder / "classes.json", {c.id: c.name for c in dataset.classes})
 
 
-def export_mvtec(dataset: Dataset, folder: Path) -> None:
+def export_mvtec(dataset: Dataset, folder: Path) -> dict[str, int]:
     """train/good, test/good, test/KIND and ground_truth/KIND/NAME_mask.png with 255 on every defect.
 
     This layout has no place for a defect in train: all of them are in test, so what is trained on by other means must
     not be judged on this export.
     """
     faults = []
+    written = dict.fromkeys(SPLITS, 0)
     for place in ("train/good", "test/good", "ground_truth"):
         (folder / place).mkdir(parents=True)
     for entry in dataset.entries:
@@ -58,6 +59,7 @@ def export_mvtec(dataset: Dataset, folder: Path) -> None:
         defective = entry.image_label == "defect" or (label is not None and bool(label.any()))
         if not defective and (label is not None or entry.image_label is not None):
             copy(dataset.image_path(entry), folder / entry.split / "good")
+            written[entry.split] += 1
         elif label is None or not label.any():
             faults.append(f"{entry.name}: has no mask, which mvtec needs of a defect")
         else:
@@ -65,9 +67,11 @@ def export_mvtec(dataset: Dataset, folder: Path) -> None:
             for place in ("test", "ground_truth"):
                 (folder / place / kind).mkdir(exist_ok=True)
             copy(dataset.image_path(entry), folder / "test" / kind)
+            written["test"] += 1
             mask = Image.fromarray(np.where(label > 0, 255, 0).astype(np.uint8))
             write_file(folder / "ground_truth" / kind / f"{entry.name}_mask.png", png(mask))
     raise_faults(str(dataset.path), faults)
+    return written
 
 
 def export_coco(dataset: Dataset, folder: Path) -> None:
@@ -145,7 +149,8 @@ def members(dataset: Dataset, entry: Entry) -> list[tuple[str, bytes]]:
     return files
 
 
-FORMATS: dict[str, Callable[[Dataset, Path], None]] = {
+# Each returns how many images it put into which split, or None where that is the dataset's own split.
+FORMATS: dict[str, Callable[[Dataset, Path], dict[str, int] | None]] = {
     "masks": export_masks,
     "mvtec": export_mvtec,
     "coco": export_coco,

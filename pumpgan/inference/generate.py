@@ -146,8 +146,10 @@ def generate(
             if kept == count:
                 return drawn
             if drawn >= MOST_TRIES * count and drawn >= 10_000:
+                size = f" in more than {min_fraction:g} of the pixels" if min_fraction else ""
                 raise ValueError(
-                    f"--with-class {with_class}: {kept} of {drawn} generated labels hold it; {count} would take long"
+                    f"--with-class {with_class}: {kept} of {drawn} generated labels hold it{size}; ask for "
+                    f"fewer images or a smaller --min-fraction, or steer the training by --dist-loss"
                 )
     return drawn
 

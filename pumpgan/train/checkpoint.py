@@ -49,8 +49,8 @@ class Checkpoint:
 def advice(path: Path) -> str:
     older = [s for s in steps(path.parent) if s < int(path.name)]
     if older:
-        return f"delete the folder {path} to go on from step {older[-1]}"
-    return "no older checkpoint is left; start the run anew"
+        return f"delete the folder {path} to go on from step {older[-1]}, if that one is whole"
+    return "no older checkpoint is left; delete the folder to go on from step 0, or start the run anew"
 
 
 def steps(folder: Path) -> list[int]:
@@ -109,9 +109,9 @@ def save_checkpoint(
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
         left = steps(folder)
-        last = f"the last good checkpoint is of step {left[-1]}" if left else "no checkpoint exists yet"
+        last = f"from the checkpoint of step {left[-1]}" if left else "from step 0, as no checkpoint exists yet"
         reason = error.strerror or str(error)
-        raise OSError(f"{final}: cannot be written ({reason}); free some space and resume; {last}") from error
+        raise OSError(f"{final}: cannot be written ({reason}); free some space, and resume {last}") from error
     for old in steps(folder)[:-KEEP]:
         shutil.rmtree(folder / str(old))
 

@@ -74,7 +74,8 @@ class RunRecord:
                 values[name] = tuple(values[name])
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path}: is cut short or not of this version ({error!r})") from error
+            reason = f"is cut short or not of this version ({error}); restore the file, or start a run anew"
+            raise ValueError(f"{path}: {reason}") from error
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,7 @@ def introduction(record: RunRecord, gan: Semgan, training: TrainingData) -> list
     size = f"{config.resolution}x{config.resolution}"
     parameters = {name: count(getattr(gan, name)) for name in gan.NETWORKS if name != "averaged"}
     lines = [
-        f"{record.model}, preset {record.preset}: {size}, {len(training.images)} images, "
+        f"{record.model}, preset {record.preset}: {size}{of_data(record)}, {len(training.images)} images, "
         f"{len(training.labelled)} of them with labels",
         ", ".join(f"{name.replace('_', ' ')} {n / 1e6:.2f} M" for name, n in parameters.items()) + " parameters",
         f"operators {implementation.in_use()}, {config.precision} features, {record.device}, "
@@ -283,6 +284,13 @@ def introduction(record: RunRecord, gan: Semgan, training: TrainingData) -> list
         if skipped:
             lines.append(f"left out, since no training label has them: {', '.join(skipped)}")
     return lines
+
+
+def of_data(record: RunRecord) -> str:
+    """` (the data: 64x64)` where training resizes it."""
+    height, width = Dataset.open(record.data[0]).size
+    same = height == width == record.config.resolution
+    return "" if same else f" (the data: {width}x{height}; --resolution changes it)"
 
 
 def count(network: torch.nn.Module) -> int:

@@ -72,6 +72,7 @@ def test_a_folder_with_something_in_it_is_not_overwritten(plates, tmp_path):
         (("--augment", "ada"), 2, ("--augment",)),
         pytest.param(("--device", "cuda"), 2, ("--device cuda", "doctor"), marks=NO_GPU),
         (("--stepz", "2"), 2, ("--steps",)),
+        (("--dist-target", "mean=2"), 2, ("--dist-target", "--dist-loss")),
     ],
 )
 def test_what_cannot_work_is_one_line(plates, tmp_path, options, code, words):

@@ -31,7 +31,9 @@ def test_masks_are_the_ids_beside_the_images(tmp_path):
 
 def test_an_export_to_mvtec_is_imported_back(tmp_path):
     first = import_dataset("mvtec", tmp_path / "first", mvtec(tmp_path / "from"), resolution=24)
-    export(first, tmp_path / "out", "mvtec")
+    written = export(first, tmp_path / "out", "mvtec")
+    for split, count in written.items():
+        assert len(list((tmp_path / "out" / split).rglob("*.png"))) == count  # not the dataset's own split
     second = import_dataset("mvtec", tmp_path / "second", tmp_path / "out", resolution=24)
     kinds = {entry.name: entry.kind for entry in first.entries}
     assert len(second.entries) == len(kinds)

@@ -55,7 +55,7 @@ def test_a_killed_and_resumed_run_ends_in_the_same_bytes_as_an_unbroken_one(plat
     assert bytes_of(whole, 80) == bytes_of(broken, 80)
     logged = [json.loads(line) for line in (broken / "log.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in logged if "loss/generator" in line]
-    assert steps == [16, 32, 48, 64, 80]  # neither lost nor told twice
+    assert steps == [16, 32, 40, 48, 64, 80]  # neither lost nor told twice; a finished run logs its last step
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -124,7 +124,7 @@ def test_other_data_is_refused(plates, tmp_path):
 
 def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(tmp_path, monkeypatch):
     tensors = {"a": torch.arange(4.0)}
-    state = {"step": 1, "images": 4, "seconds": 0.0}
+    state = {"step": 1, "images": 4, "seconds": 0.0, "threads": 1}
     checkpoints.save_checkpoint(tmp_path, tensors, tensors, state, snapshot=False)
 
     def full(path, content):
@@ -132,7 +132,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoints, "write_synced", full)
-    with pytest.raises(OSError, match=r"No space left.*the last good checkpoint is of step 1"):
+    with pytest.raises(OSError, match=r"No space left.*resume from the checkpoint of step 1"):
         checkpoints.save_checkpoint(tmp_path, tensors, tensors, {**state, "step": 2}, snapshot=False)
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["1"]
     assert torch.equal(checkpoints.latest(tmp_path).tensors("model.safetensors")["a"], tensors["a"])
@@ -141,7 +141,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(tmp_path, monkeypatc
 def test_the_last_two_are_kept_and_snapshots_for_good(tmp_path):
     networks = {"generator.w": torch.zeros(1), "averaged.w": torch.ones(1)}
     for step in (1, 2, 3):
-        state = {"step": step, "images": step, "seconds": 0.0}
+        state = {"step": step, "images": step, "seconds": 0.0, "threads": 1}
         checkpoints.save_checkpoint(tmp_path, networks, {}, state, snapshot=step == 1)
     assert checkpoints.steps(tmp_path / "checkpoints") == [2, 3]
     assert list(load_file(tmp_path / "snapshots" / "1.safetensors")) == ["averaged.w"]
