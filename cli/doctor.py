@@ -62,7 +62,7 @@ def operators() -> dict[str, str | list[str]]:
     try:
         from pumpgan import ops
         from pumpgan.ops import implementation
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # kernels that do not load; a PUMPGAN_OPS that is no choice
         return {"in use": "none", "error": str(error)}
     kernels = implementation.describe()
     if not kernels["loaded"]:

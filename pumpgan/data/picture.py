@@ -15,6 +15,7 @@ SEPARATOR, MARGIN = 2, 8  # pixels between cells, and around groups
 PAPER, INK = (24, 24, 28), (226, 226, 230)
 SMALLEST_CELL = 96  # pixels: smaller images are enlarged by a whole number until they reach it
 OVERLAY_ALPHA = 0.45
+WIDEST = 1600  # pixels: as much as most screens show of a sheet
 
 
 class PixelClass(Protocol):
@@ -62,7 +63,7 @@ def overlay(images: object, labels: object, classes: Sequence[PixelClass], *, al
 
 
 def sample_sheet(
-    groups: Sequence[Group], classes: Sequence[PixelClass], *, columns: int = 8, scale: int | None = None
+    groups: Sequence[Group], classes: Sequence[PixelClass], *, columns: int | None = None, scale: int | None = None
 ) -> Image.Image:
     """A sheet: per group its title and its samples, each as image, label colours and overlay; below them the classes.
 
@@ -70,13 +71,13 @@ def sample_sheet(
         groups: (title, images, labels) each. Images are tensors or arrays, float in [-1, 1] or uint8: [N, C, H, W]
             with C 1 or 3 (uint8 also [N, H, W]; [N, H, W, 3]). Labels are integers [N, H, W], None for images alone.
         classes: in the order of the legend.
-        columns: samples a row.
+        columns: samples a row; None: as many as fit into 1,600 pixels.
         scale: whole number by which pixels are enlarged; None: as much as makes a side at least 96 pixels.
 
     Raises:
         ValueError: no groups, shapes that do not agree, unknown ids, a column count or scale below 1.
     """
-    if not groups or columns < 1 or (scale is not None and scale < 1):
+    if not groups or (columns is not None and columns < 1) or (scale is not None and scale < 1):
         raise ValueError(
             f"sample_sheet: needs groups, columns and scale of at least 1, got {len(groups)} groups, {columns}, {scale}"
         )
@@ -99,13 +100,13 @@ def sample_sheet(
     return sheet
 
 
-def samples(views: list[Pixels], columns: int, scale: int | None) -> Image.Image:
+def samples(views: list[Pixels], columns: int | None, scale: int | None) -> Image.Image:
     """Rows of samples; the views [N, H, W, 3] of one sample stand side by side, a wider gap between samples."""
     count, height, width = views[0].shape[:3]
     times = scale if scale is not None else -(-SMALLEST_CELL // min(height, width))
     cell_width, cell_height = width * times, height * times
-    across = min(columns, max(count, 1))
     stride = len(views) * (cell_width + SEPARATOR) + 2 * SEPARATOR
+    across = min(columns or max(1, WIDEST // stride), max(count, 1))
     rows = -(-count // across)
     block = Image.new("RGB", (across * stride, rows * (cell_height + SEPARATOR)), PAPER)
     for index in range(count):

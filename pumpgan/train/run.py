@@ -127,7 +127,7 @@ def start(
     What can be wrong with the input shows before the folder is made. Raises ValueError, OSError, Interrupted.
     """
     check_new(run)
-    paths = [str(Path(p).resolve()) for p in data], [str(Path(p).resolve()) for p in unlabelled]
+    paths = absolute(data), absolute(unlabelled)
     training = load_data(*paths, config)
     side = training.images.images.shape[-1]
     config = replace(config, resolution=side, precision=resolve(config.precision, device))
@@ -135,8 +135,7 @@ def start(
         "semgan",
         preset,
         config,
-        tuple(paths[0]),
-        tuple(paths[1]),
+        *paths,
         tuple(asdict(c) for c in training.images.classes),
         training.images.images.shape[1],
         training.images.flips,
@@ -158,6 +157,8 @@ def resume(
     run: Path,
     *,
     goal: Goal | None = None,
+    data: Sequence[str | Path] = (),
+    unlabelled: Sequence[str | Path] = (),
     device: torch.device | None = None,
     ops: str | None = None,
     say=print,
@@ -165,15 +166,24 @@ def resume(
 ) -> bool:
     """Takes a run up at its newest checkpoint, at step 0 where it reached none. False where nothing was left to do.
 
-    goal, device, ops: None keeps what the run was begun with. Raises ValueError, OSError, Interrupted.
+    goal, device, ops: None keeps what the run was begun with. data, unlabelled: where the sets are now, if they were
+    moved; they must hold what they held. Raises ValueError, OSError, Interrupted.
     """
     if not run.is_dir():
         raise FileNotFoundError(f"{run}: is not there to be resumed")
     with held(run):
-        return resume_held(run, goal, device, ops, say, quiet)
+        return resume_held(run, goal, (data, unlabelled), device, ops, say, quiet)
 
 
-def resume_held(run: Path, goal: Goal | None, device: torch.device | None, ops: str | None, say, quiet: bool) -> bool:
+def resume_held(
+    run: Path,
+    goal: Goal | None,
+    moved: tuple[Sequence[str | Path], Sequence[str | Path]],
+    device: torch.device | None,
+    ops: str | None,
+    say,
+    quiet: bool,
+) -> bool:
     record = RunRecord.read(run)
     implementation.use(ops or record.ops)
     checkpoint = latest(run)
@@ -186,12 +196,18 @@ def resume_held(run: Path, goal: Goal | None, device: torch.device | None, ops: 
     device = device or torch.device(record.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"{run}: was begun on a GPU and torch sees none; --device cpu goes on without")
-    record = replace(record, goal=goal, device=device.type, ops=implementation.in_use())
+    paths = [absolute(now) or then for now, then in zip(moved, (record.data, record.unlabelled), strict=True)]
+    record = replace(
+        record, goal=goal, device=device.type, ops=implementation.in_use(), data=paths[0], unlabelled=paths[1]
+    )
     if checkpoint:
         if (then := checkpoint.state.get("versions")) != versions():
             say(f"begun with {then}, now {versions()}: the figures may differ in their last bits")
         torch.set_num_threads(int(checkpoint.state["threads"]))
-    training = load_data(record.data, record.unlabelled, record.config)
+    try:
+        training = load_data(record.data, record.unlabelled, record.config)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; a set that was moved is named anew with --data (or --unlabelled)") from error
     if training.digest != record.digest:
         raise ValueError(
             f"{run}: {', '.join(record.data)} no longer holds the images and labels that this run began with"
@@ -209,6 +225,10 @@ def resume_held(run: Path, goal: Goal | None, device: torch.device | None, ops: 
     say(f"taking up {run} at step {gan.step}")
     proceed(record, gan, training, run, seconds=seconds, say=say, quiet=quiet)
     return True
+
+
+def absolute(paths: Sequence[str | Path]) -> tuple[str, ...]:
+    return tuple(str(Path(path).resolve()) for path in paths)
 
 
 @contextmanager

@@ -48,6 +48,18 @@ def test_says_that_kernels_do_not_load(broken_library):
     assert "not loaded: PUMPGAN_OPS=reference" in done.stdout, done.stderr
 
 
+def test_says_what_is_wrong_with_the_choice_of_operators():
+    done = doctor(PUMPGAN_OPS="fastest")
+    assert done.returncode == 0, done.stderr
+    assert "must be one of auto, native, reference, got 'fastest'" in done.stdout and "threads" in done.stdout
+
+
+def test_leaves_quietly_when_nobody_reads_on():
+    command = f"{sys.executable} -m pumpgan.cli doctor | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.stderr == ""
+
+
 def test_runs_as_a_module_too():
     done = doctor()
     assert done.returncode == 0 and "operators" in done.stdout, done.stderr

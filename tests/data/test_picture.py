@@ -79,6 +79,12 @@ def test_nan_is_shown_as_magenta():
     assert (pixels == (255, 0, 255)).all(axis=2).sum() == 1
 
 
+def test_a_sheet_is_no_wider_than_a_screen_unless_asked():
+    images, labels = torch.zeros(16, 3, 128, 128), torch.zeros(16, 128, 128, dtype=torch.int64)
+    assert 1200 < sample_sheet([("a", images, labels)], CLASSES).width <= 1600 + 2 * 8
+    assert sample_sheet([("a", images, labels)], CLASSES, columns=8).width > 3000
+
+
 def test_a_sheet_of_an_empty_group_is_still_a_sheet():
     empty = torch.zeros(0, 3, 8, 8)
     assert sample_sheet([("nothing", empty, torch.zeros(0, 8, 8, dtype=torch.int64))], CLASSES).width > 0

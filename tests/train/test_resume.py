@@ -122,6 +122,18 @@ def test_other_data_is_refused(plates, tmp_path):
     assert result.returncode == 1 and "no longer holds the images and labels" in result.stderr
 
 
+def test_data_that_was_moved_is_named_anew(plates, tmp_path):
+    data, moved, run = write_plates(tmp_path / "data", 20), tmp_path / "elsewhere", tmp_path / "run"
+    assert pumpgan("train", "--data", data, *SMALL, "--out", run, "--steps", 2).returncode == 0
+    data.rename(moved)
+    result = pumpgan("train", "--resume", run, "--steps", 3)
+    assert result.returncode == 1 and str(data) in result.stderr and "--data" in result.stderr
+    result = pumpgan("train", "--resume", run, "--data", plates, "--steps", 3)
+    assert result.returncode == 1 and "no longer holds" in result.stderr
+    assert pumpgan("train", "--resume", run, "--data", moved, "--steps", 3).returncode == 0
+    assert pumpgan("train", "--resume", run, "--steps", 4).returncode == 0  # it is remembered
+
+
 def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(tmp_path, monkeypatch):
     tensors = {"a": torch.arange(4.0)}
     state = {"step": 1, "images": 4, "seconds": 0.0, "threads": 1}
