@@ -32,7 +32,7 @@ __device__ Softmax<A> softmax_of(const T* logits, int64_t stride, int64_t classe
 template <typename T>
 __global__ void stats_kernel(LabelStatsArgs args) {
   using A = typename Wide<T>::type;
-  extern __shared__ double shared[];
+  double* shared = dynamic_shared<double>();
   const int64_t classes = args.classes;
   double* masses = shared;                                             // [kWarps, classes]
   int* wins = reinterpret_cast<int*>(shared + kWarps * classes);       // [kWarps, classes]
@@ -98,10 +98,8 @@ void forward(const LabelStatsArgs& args, cudaStream_t stream) {
   using A = typename Wide<T>::type;
   const unsigned blocks = blocks_for(args.samples * args.blocks * kThreads);
   const size_t shared = kWarps * args.classes * (sizeof(double) + sizeof(int));
-  stats_kernel<T><<<blocks, kThreads, shared, stream>>>(args);
-  check_launch("label_stats");
-  add_parts_kernel<A><<<blocks_for(args.samples * args.classes), kThreads, 0, stream>>>(args);
-  check_launch("label_stats's sums");
+  launch("label_stats", stats_kernel<T>, blocks, kThreads, shared, stream, args);
+  launch("label_stats's sums", add_parts_kernel<A>, blocks_for(args.samples * args.classes), kThreads, 0, stream, args);
 }
 
 template <typename T>
@@ -129,8 +127,8 @@ __global__ void backward_kernel(LabelStatsBackwardArgs args) {
 
 template <typename T>
 void backward(const LabelStatsBackwardArgs& args, cudaStream_t stream) {
-  backward_kernel<T><<<blocks_for(args.samples * args.pixels), kThreads, 0, stream>>>(args);
-  check_launch("label_stats_backward");
+  const unsigned blocks = blocks_for(args.samples * args.pixels);
+  launch("label_stats_backward", backward_kernel<T>, blocks, kThreads, 0, stream, args);
 }
 
 // A warp takes a class.
@@ -160,8 +158,7 @@ __global__ void gaussian_kl_kernel(GaussianKlArgs args) {
 
 template <typename T>
 void gaussian_kl(const GaussianKlArgs& args, cudaStream_t stream) {
-  gaussian_kl_kernel<T><<<blocks_for(args.classes * kWarp), kThreads, 0, stream>>>(args);
-  check_launch("gaussian_kl");
+  launch("gaussian_kl", gaussian_kl_kernel<T>, blocks_for(args.classes * kWarp), kThreads, 0, stream, args);
 }
 
 }  // namespace

@@ -93,24 +93,22 @@ __global__ void add_parts_kernel(A* sums, const A* parts, int64_t outer, int64_t
 template <typename A>
 void add_parts(void* sums, const void* parts, int64_t outer, int64_t middle, int64_t inner, cudaStream_t stream) {
   if (!sums) return;
-  add_parts_kernel<A><<<blocks_for(outer * inner), kThreads, 0, stream>>>(
-      static_cast<A*>(sums), static_cast<const A*>(parts), outer, middle, inner);
-  check_launch("modulated_epilogue_backward's sums");
+  launch("modulated_epilogue_backward's sums", add_parts_kernel<A>, blocks_for(outer * inner), kThreads, 0, stream,
+         static_cast<A*>(sums), static_cast<const A*>(parts), outer, middle, inner);
 }
 
 template <typename T>
 void forward(const EpilogueArgs& args, cudaStream_t stream) {
   const int64_t size = args.shape.samples * args.shape.rows * args.shape.lanes;
-  forward_kernel<T><<<blocks_for(size), kThreads, 0, stream>>>(args);
-  check_launch("modulated_epilogue");
+  launch("modulated_epilogue", forward_kernel<T>, blocks_for(size), kThreads, 0, stream, args);
 }
 
 template <typename T>
 void backward(const EpilogueBackwardArgs& args, cudaStream_t stream) {
   using A = typename Wide<T>::type;
   const EpilogueShape& shape = args.shape;
-  backward_kernel<T><<<blocks_for(shape.tiles() * kWarp), kThreads, 0, stream>>>(args);
-  check_launch("modulated_epilogue_backward");
+  launch("modulated_epilogue_backward", backward_kernel<T>, blocks_for(shape.tiles() * kWarp), kThreads, 0, stream,
+         args);
   const int64_t n = shape.samples, c = shape.channels(), p = shape.pixels();
   add_parts<A>(args.grad_d, args.channel_products, n, shape.channel_parts(), c, stream);
   add_parts<A>(args.grad_noise, args.pixel_sums, n, shape.pixel_parts(), p, stream);

@@ -40,14 +40,14 @@ __global__ void gather(Upfirdn2dArgs args) {
 }
 
 template <typename T, typename I>
-void launch(const Upfirdn2dArgs& args, cudaStream_t stream) {
+void gather_all(const Upfirdn2dArgs& args, cudaStream_t stream) {
   const unsigned blocks = blocks_for(args.planes * args.rows.out * args.columns.out * args.pixel);
   const int64_t up = args.columns.up, down = args.columns.down;
-  if (up == 1 && down == 1) gather<T, I, 1, 1><<<blocks, kThreads, 0, stream>>>(args);
-  else if (up == 1 && down == 2) gather<T, I, 1, 2><<<blocks, kThreads, 0, stream>>>(args);
-  else if (up == 2 && down == 1) gather<T, I, 2, 1><<<blocks, kThreads, 0, stream>>>(args);
-  else gather<T, I, 0, 0><<<blocks, kThreads, 0, stream>>>(args);
-  check_launch("upfirdn2d");
+  auto kernel = &gather<T, I, 0, 0>;
+  if (up == 1 && down == 1) kernel = &gather<T, I, 1, 1>;
+  if (up == 1 && down == 2) kernel = &gather<T, I, 1, 2>;
+  if (up == 2 && down == 1) kernel = &gather<T, I, 2, 1>;
+  launch("upfirdn2d", kernel, blocks, kThreads, 0, stream, args);
 }
 
 template <typename T>
@@ -55,9 +55,9 @@ void upfirdn2d(const Upfirdn2dArgs& args, cudaStream_t stream) {
   const int64_t planes = args.planes * args.pixel;
   const int64_t largest = std::max(planes * args.rows.in * args.columns.in, planes * args.rows.out * args.columns.out);
   if (largest <= std::numeric_limits<int32_t>::max())
-    launch<T, int32_t>(args, stream);  // 64-bit divisions would cost more than the filter
+    gather_all<T, int32_t>(args, stream);  // 64-bit divisions would cost more than the filter
   else
-    launch<T, int64_t>(args, stream);
+    gather_all<T, int64_t>(args, stream);
 }
 
 }  // namespace
