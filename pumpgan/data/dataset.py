@@ -63,7 +63,7 @@ class Entry:
     image_label: one of the dataset's image labels, or None: then pixels decide.
     box: (left, top, right, bottom) of the image in its photograph, in the photograph's pixels.
     shift: (down, right) of the photograph against its reference, in its pixels, where it was registered.
-    donor, destination: for a pasted image, the images whose defect and whose ground it shows.
+    donor, destination: for a pasted image, the image whose defect and the photograph whose ground it shows.
     brightness: mean of its pixels before resizing, 0 to 255.
     """
 

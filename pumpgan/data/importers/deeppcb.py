@@ -46,6 +46,7 @@ def plan_deeppcb(folder: Path, *, classes: str = "merged") -> Plan:
                     "defect",
                     board.name,
                     image_label="defect",
+                    template=f"{stem}_temp",
                 ),
                 Photograph(
                     f"{stem}_temp",

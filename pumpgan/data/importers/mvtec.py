@@ -20,6 +20,8 @@ from pumpgan.data.importers.photograph import (
     image_size,
 )
 
+WHOLE_PART = frozenset(("misplaced",))  # of transistor
+
 
 def plan_mvtec(folder: Path, *, mask_threshold: int = 127, classes: str = "merged") -> Plan:
     """The photographs of train/good and of every folder of test; other folders beside them are not read.
@@ -75,6 +77,7 @@ def plan_mvtec(folder: Path, *, mask_threshold: int = 127, classes: str = "merge
         PART_IMAGE_LABELS,
         faults,
         reference=None if reference is None else partial(read_image, reference, "L" if channels == 1 else "RGB"),
+        whole_part=WHOLE_PART,
     )
 
 

@@ -24,6 +24,7 @@ class Photograph:
     kind: the source's class of the whole photograph. group: photographs of one object share it.
     image_label: what the source says of the whole photograph, one of the plan's image labels, or None.
     area: (left, top, right, bottom) of what may be used of it, in its pixels; None: everything.
+    template: the name of the photograph that shows the same object without its defects, pixel for pixel.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Photograph:
     group: str
     image_label: str | None = None
     area: Box | None = None
+    template: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Plan:
     resolution, patches: pixels a side of the images to make, and random crops a photograph (0: the whole of it), unless
         the user says otherwise.
     reference: reads the photograph that the others are registered against, where they show one part in one place.
+    whole_part: the kinds whose masks cover the part as a whole, so that there is no defect to paste elsewhere.
     """
 
     classes: Sequence[LabelClass]
@@ -54,6 +57,7 @@ class Plan:
     faults: list[str] = field(default_factory=list)
     patches: int = 0
     reference: Callable[[], Pixels] | None = None
+    whole_part: frozenset[str] = frozenset()
 
 
 def files_by_stem(folder: Path, suffixes: frozenset[str], faults: list[str]) -> dict[str, Path]:
