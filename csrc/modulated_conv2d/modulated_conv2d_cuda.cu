@@ -1,125 +1,284 @@
+// Both kernels walk down rows: a thread keeps what belongs to its few neighbouring lanes in registers, so one body serves
+// both layouts. Lanes are pixels in NCHW and channels in channels-last; kLast says which, kPacked whether a thread's
+// lanes are one aligned access.
+#include <algorithm>
+#include <initializer_list>
+
 #include "common/cuda_kernel.h"
+#include "common/divider.h"
 #include "modulated_conv2d/modulated_conv2d.h"
 #include "modulated_conv2d/modulated_conv2d_math.h"
 
 namespace pumpgan {
 namespace {
 
-constexpr int kLanesEach = 4;   // lanes a thread takes: fewer warp sums for each element, more loads in flight
-constexpr int kRowTile = 32;
+constexpr int64_t kEnoughThreads = 1 << 18;  // about what an H200 holds at once
+constexpr int kMostLanes = 64, kFewestLanes = 8;  // of a tile; at most a warp's threads share one, whatever the type
 
-template <typename T>
-__global__ void forward_kernel(EpilogueArgs args) {
-  using A = typename Wide<T>::type;
-  const EpilogueShape& shape = args.shape;
-  const T* x = static_cast<const T*>(args.x);
-  T* y = static_cast<T*>(args.y);
-  const A* d = static_cast<const A*>(args.d);
-  const A* noise = static_cast<const A*>(args.noise);
-  const A* bias = static_cast<const A*>(args.bias);
-  const A slope = A(args.slope), gain = A(args.gain), clamp = as_stored<T>(args.clamp);
-  const int64_t size = shape.samples * shape.rows * shape.lanes;
-  const int64_t stride = int64_t(gridDim.x) * blockDim.x;
-  for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += stride) {
-    const int64_t lane = i % shape.lanes, row = i / shape.lanes % shape.rows, n = i / shape.lanes / shape.rows;
-    const int64_t c = shape.channels_are_lanes ? lane : row, p = shape.channels_are_lanes ? row : lane;
-    const A scale = d ? d[n * shape.channels() + c] : A(1);
-    const A shift = (noise ? noise[n * args.noise_stride + p] : A(0)) + (bias ? bias[c] : A(0));
-    y[i] = narrow<T>(epilogue_value<A>(widen(x[i]), scale, shift, slope, gain, clamp));
+// to = what stands from `from` on, of which `left` exist; `fallback` everywhere where there is nothing.
+template <typename T, int kWidth>
+__device__ __forceinline__ void values_at(const T* from, int64_t left, bool packed, T fallback, T (&to)[kWidth]) {
+  constexpr int kPart = kWidth < kWidest<T> ? kWidth : kWidest<T>;
+#pragma unroll
+  for (int j = 0; j < kWidth; j += kPart) {
+    Pack<T, kPart> pack;
+#pragma unroll
+    for (int i = 0; i < kPart; ++i) pack.v[i] = fallback;
+    if (from) pack = packed ? load<true, kPart>(from + j, left) : load<false, kPart>(from + j, left - j);
+#pragma unroll
+    for (int i = 0; i < kPart; ++i) to[j + i] = pack.v[i];
   }
 }
 
-// A warp takes a tile. Each thread keeps the sums of its lanes in registers; a row's sum is taken across the warp.
-template <typename T>
-__global__ void backward_kernel(EpilogueBackwardArgs args) {
+// Forward --------------------------------------------------------------------------------------------------
+
+constexpr int kFlight = 4;  // rows that a thread reads together
+
+struct ForwardWalk {
+  Divider packs, bands;  // packs of a row, bands of rows of a sample
+  int64_t items, band;   // of threads' work; rows of a band
+};
+
+template <typename T, bool kLast, bool kPacked>
+__global__ void __launch_bounds__(kThreads) forward_kernel(EpilogueArgs args, ForwardWalk walk) {
   using A = typename Wide<T>::type;
+  constexpr int kWidth = kWidest<T>;
   const EpilogueShape& shape = args.shape;
-  const bool last = shape.channels_are_lanes;
-  const T* grad_y = static_cast<const T*>(args.grad_y);
-  const T* y = static_cast<const T*>(args.y);
-  const T* x = static_cast<const T*>(args.x);
-  T* grad_x = static_cast<T*>(args.grad_x);
-  const A* d = static_cast<const A*>(args.d);
-  A* row_sums = static_cast<A*>(last ? args.pixel_sums : args.channel_sums);
-  A* lane_sums = static_cast<A*>(last ? args.channel_sums : args.pixel_sums);
-  A* row_products = static_cast<A*>(last ? nullptr : args.channel_products);
-  A* lane_products = static_cast<A*>(last ? args.channel_products : nullptr);
   const A slope = A(args.slope), gain = A(args.gain), clamp = as_stored<T>(args.clamp);
-  const int thread = threadIdx.x % kWarp;
-  const int64_t warps = int64_t(gridDim.x) * (blockDim.x / kWarp);
-  for (int64_t t = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp; t < shape.tiles(); t += warps) {
-    const Tile tile = tile_at(shape, t);
-    const int64_t row_place = (tile.sample * shape.lane_tiles() + tile.lane_index) * shape.rows;
-    const int64_t lane_place = (tile.sample * shape.row_tiles() + tile.row_index) * shape.lanes;
-    const A* scales = d ? d + tile.sample * shape.channels() : nullptr;
-    A lane_sum[kLanesEach] = {}, lane_product[kLanesEach] = {};
-    for (int64_t row = tile.row_begin; row < tile.row_end; ++row) {
-      const int64_t start = (tile.sample * shape.rows + row) * shape.lanes;
-      A row_sum = A(0), row_product = A(0);
+  const int64_t stride = int64_t(gridDim.x) * blockDim.x;
+  for (int64_t item = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; item < walk.items; item += stride) {
+    int64_t sample = item;
+    const int64_t lane = walk.packs.take(sample) * kWidth, begin = walk.bands.take(sample) * walk.band;
+    const int64_t end = min(begin + walk.band, shape.rows), left = shape.lanes - lane;
+    const A* d = args.d ? static_cast<const A*>(args.d) + sample * shape.channels() : nullptr;
+    const A* noise = args.noise ? static_cast<const A*>(args.noise) + sample * args.noise_stride : nullptr;
+    const A* bias = static_cast<const A*>(args.bias);
+    const A* lane_scale = kLast ? d : nullptr;
+    const A* lane_shift = kLast ? bias : noise;
+    const A* row_scale = kLast ? nullptr : d;
+    const A* row_shift = kLast ? noise : bias;
+    A scales[kWidth], shifts[kWidth];
+    values_at(lane_scale ? lane_scale + lane : nullptr, left, kPacked, A(1), scales);
+    values_at(lane_shift ? lane_shift + lane : nullptr, left, kPacked, A(0), shifts);
+    const int64_t start = (sample * shape.rows + begin) * shape.lanes + lane;
+    const T* x = static_cast<const T*>(args.x) + start;
+    T* y = static_cast<T*>(args.y) + start;
+    for (int64_t row = begin; row < end; row += kFlight, x += kFlight * shape.lanes, y += kFlight * shape.lanes) {
+      Pack<T, kWidth> packs[kFlight];
+      A scale[kFlight], shift[kFlight];
 #pragma unroll
-      for (int k = 0; k < kLanesEach; ++k) {
-        const int64_t lane = tile.lane_begin + k * kWarp + thread;
-        if (lane >= tile.lane_end) continue;
-        const A g = widen(grad_y[start + lane]) * bias_act_slope_at<A>(widen(y[start + lane]), slope, gain, clamp);
-        const A product = scales ? g * widen(x[start + lane]) : A(0);
-        row_sum += g;
-        row_product += product;
-        lane_sum[k] += g;
-        lane_product[k] += product;
-        grad_x[start + lane] = narrow<T>(scales ? g * scales[last ? lane : row] : g);
+      for (int k = 0; k < kFlight; ++k) {
+        if (row + k >= end) continue;
+        packs[k] = load<kPacked, kWidth>(x + k * shape.lanes, left);
+        scale[k] = row_scale ? row_scale[row + k] : A(1);
+        shift[k] = row_shift ? row_shift[row + k] : A(0);
       }
-      if (row_sums) row_sum = warp_sum(row_sum);
-      if (row_products) row_product = warp_sum(row_product);
-      if (row_sums && thread == 0) row_sums[row_place + row] = row_sum;
-      if (row_products && thread == 0) row_products[row_place + row] = row_product;
-    }
 #pragma unroll
-    for (int k = 0; k < kLanesEach; ++k) {
-      const int64_t lane = tile.lane_begin + k * kWarp + thread;
-      if (lane >= tile.lane_end) continue;
-      if (lane_sums) lane_sums[lane_place + lane] = lane_sum[k];
-      if (lane_products) lane_products[lane_place + lane] = lane_product[k];
+      for (int k = 0; k < kFlight; ++k) {
+        if (row + k >= end) continue;
+#pragma unroll
+        for (int j = 0; j < kWidth; ++j) {
+          const A s = kLast ? scales[j] : scale[k];
+          packs[k].v[j] = narrow<T>(epilogue_value<A>(widen(packs[k].v[j]), s, shifts[j] + shift[k], slope, gain, clamp));
+        }
+        store<kPacked>(y + k * shape.lanes, left, packs[k]);
+      }
     }
   }
 }
 
+// Backward -------------------------------------------------------------------------------------------------
+
+// A team of threads, side by side in a warp, takes a tile: each keeps the sums of its lanes in registers, and a row's
+// sums are taken across the team. All threads of a warp make the same turns, as they sum together.
+struct BackwardWalk {
+  Divider lane_tiles, row_tiles;
+  int team;
+};
+
 template <typename A>
-__global__ void add_parts_kernel(A* sums, const A* parts, int64_t outer, int64_t middle, int64_t inner) {
-  const int64_t stride = int64_t(gridDim.x) * blockDim.x;
-  for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < outer * inner; i += stride)
-    sums[i] = sum_of_parts(parts, middle, inner, i);
+__device__ __forceinline__ A team_sum(A value, int team) {
+  for (int offset = team / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+  return value;
+}
+
+template <typename T, bool kLast, bool kPacked>
+__global__ void __launch_bounds__(kThreads) backward_kernel(EpilogueBackwardArgs args, BackwardWalk walk) {
+  using A = typename Wide<T>::type;
+  constexpr int kWidth = kWidest<T>, kTogether = 2;  // rows read together
+  const EpilogueShape& shape = args.shape;
+  A* row_sums = static_cast<A*>(kLast ? args.pixel_sums : args.channel_sums);
+  A* row_products = static_cast<A*>(kLast ? nullptr : args.channel_products);
+  A* lane_sums = static_cast<A*>(kLast ? args.channel_sums : args.pixel_sums);
+  A* lane_products = static_cast<A*>(kLast ? args.channel_products : nullptr);
+  const A slope = A(args.slope), gain = A(args.gain), clamp = as_stored<T>(args.clamp);
+  const bool scaled = args.d != nullptr;
+  const int member = threadIdx.x & (walk.team - 1);
+  const int64_t tiles = shape.tiles(), teams = int64_t(gridDim.x) * blockDim.x / walk.team;
+  const int64_t first = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / walk.team;
+  const int64_t warps_first = (int64_t(blockIdx.x) * blockDim.x + (threadIdx.x & ~(kWarp - 1))) / walk.team;
+  for (int64_t turn = 0; warps_first + turn < tiles; turn += teams) {
+    int64_t sample = first + turn;
+    const bool busy = sample < tiles;
+    const int64_t lane_index = walk.lane_tiles.take(sample), row_index = walk.row_tiles.take(sample);
+    const int64_t begin = row_index * shape.row_tile, lane = lane_index * shape.lane_tile + member * kWidth;
+    const int64_t left = busy ? shape.lanes - lane : 0;
+    const int64_t end = left > 0 ? min(begin + shape.row_tile, shape.rows) : begin;
+    const int64_t row_place = (sample * shape.lane_tiles() + lane_index) * shape.rows;
+    const int64_t lane_place = (sample * shape.row_tiles() + row_index) * shape.lanes + lane;
+    const A* d = static_cast<const A*>(args.d);
+    if (scaled && busy) d += sample * shape.channels();
+    A scales[kWidth], sums[kWidth] = {}, products[kWidth] = {};
+    values_at(kLast && scaled && left > 0 ? d + lane : nullptr, left, kPacked, A(1), scales);
+    for (int64_t row = begin; row < begin + shape.row_tile; row += kTogether) {
+      Pack<T, kWidth> grad_y[kTogether], y[kTogether], x[kTogether];
+#pragma unroll
+      for (int k = 0; k < kTogether; ++k) {
+        grad_y[k] = y[k] = x[k] = Pack<T, kWidth>{};
+        if (row + k >= end) continue;
+        const int64_t i = (sample * shape.rows + row + k) * shape.lanes + lane;
+        grad_y[k] = load<kPacked, kWidth>(static_cast<const T*>(args.grad_y) + i, left);
+        y[k] = load<kPacked, kWidth>(static_cast<const T*>(args.y) + i, left);
+        if (scaled) x[k] = load<kPacked, kWidth>(static_cast<const T*>(args.x) + i, left);
+      }
+#pragma unroll
+      for (int k = 0; k < kTogether; ++k) {
+        const A scale = !kLast && scaled && row + k < end ? d[row + k] : A(1);
+        A row_sum = A(0), row_product = A(0);
+#pragma unroll
+        for (int j = 0; j < kWidth; ++j) {
+          const A t = widen(grad_y[k].v[j]) * bias_act_slope_at<A>(widen(y[k].v[j]), slope, gain, clamp);
+          const A product = t * widen(x[k].v[j]);
+          grad_y[k].v[j] = narrow<T>(t * (kLast ? scales[j] : scale));
+          row_sum += t;
+          if (!kLast) row_product += product;
+          sums[j] += t;
+          if (kLast) products[j] += product;
+        }
+        if (row + k < end)
+          store<kPacked>(static_cast<T*>(args.grad_x) + (sample * shape.rows + row + k) * shape.lanes + lane, left,
+                         grad_y[k]);
+        if (row_sums) row_sum = team_sum(row_sum, walk.team);
+        if (row_products) row_product = team_sum(row_product, walk.team);
+        if (member == 0 && row + k < end) {
+          if (row_sums) row_sums[row_place + row + k] = row_sum;
+          if (row_products) row_products[row_place + row + k] = row_product;
+        }
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) {
+      if (j >= left) continue;
+      if (lane_sums) lane_sums[lane_place + j] = sums[j];
+      if (lane_products) lane_products[lane_place + j] = products[j];
+    }
+  }
+}
+
+// sums[o, i] = sum over m of parts[o, m, i], rows of `inner` elements, strides in elements. A block takes kThreads / down
+// places of one row, `down` threads share the parts of each. The order depends on the sizes alone. sums may be the first
+// parts themselves.
+struct Parts {
+  int64_t outer, middle, inner;
+  int64_t outer_stride, middle_stride, sums_stride;
+};
+
+template <typename A>
+__global__ void __launch_bounds__(kThreads) add_parts_kernel(A* sums, const A* parts, Parts p, Divider blocks, int down) {
+  __shared__ A shared[kThreads];
+  const int columns = kThreads / down, across = threadIdx.x % columns, mine = threadIdx.x / columns;
+  for (int64_t item = blockIdx.x; item < p.outer * blocks.divisor(); item += gridDim.x) {
+    int64_t o = item;
+    const int64_t i = blocks.take(o) * columns + across;
+    A sum = A(0);
+    if (i < p.inner) {
+      const A* part = parts + o * p.outer_stride + i;
+#pragma unroll 4
+      for (int64_t m = mine; m < p.middle; m += down) sum += part[m * p.middle_stride];
+    }
+    shared[threadIdx.x] = sum;
+    __syncthreads();
+    for (int k = 1; mine == 0 && k < down; ++k) sum += shared[k * columns + across];
+    if (mine == 0 && i < p.inner) sums[o * p.sums_stride + i] = sum;
+    __syncthreads();  // shared is written again in the next turn
+  }
 }
 
 template <typename A>
-void add_parts(void* sums, const void* parts, int64_t outer, int64_t middle, int64_t inner, cudaStream_t stream) {
-  if (!sums) return;
-  launch("modulated_epilogue_backward's sums", add_parts_kernel<A>, blocks_for(outer * inner), kThreads, 0, stream,
-         static_cast<A*>(sums), static_cast<const A*>(parts), outer, middle, inner);
+void add_parts(void* sums, const void* parts, const Parts& p, cudaStream_t stream) {
+  const int down = p.middle < 32 ? 1 : 8, columns = kThreads / down;
+  const int64_t blocks = (p.inner + columns - 1) / columns;
+  launch("modulated_epilogue_backward's sums", add_parts_kernel<A>, blocks_for(p.outer * blocks * kThreads), kThreads, 0,
+         stream, static_cast<A*>(sums), static_cast<const A*>(parts), p, Divider(blocks), down);
+}
+
+// Launches -------------------------------------------------------------------------------------------------
+
+bool packs_fit(int64_t lanes, int width, std::initializer_list<const void*> pointers) {
+  return lanes % width == 0 && std::all_of(pointers.begin(), pointers.end(), [](const void* p) { return aligned(p); });
+}
+
+template <typename T, bool kLast, bool kPacked>
+void forward(const EpilogueArgs& args, cudaStream_t stream) {
+  const EpilogueShape& shape = args.shape;
+  const int64_t packs = (shape.lanes + kWidest<T> - 1) / kWidest<T>, across = shape.samples * packs;
+  const int64_t flights = across * ((shape.rows + kFlight - 1) / kFlight);  // of all threads
+  const int64_t band = kFlight * std::clamp<int64_t>(flights / kEnoughThreads, 1, 4);
+  const int64_t bands = (shape.rows + band - 1) / band;
+  const ForwardWalk walk{Divider(packs), Divider(bands), across * bands, band};
+  launch("modulated_epilogue", forward_kernel<T, kLast, kPacked>, blocks_for(walk.items), kThreads, 0, stream, args,
+         walk);
 }
 
 template <typename T>
 void forward(const EpilogueArgs& args, cudaStream_t stream) {
-  const int64_t size = args.shape.samples * args.shape.rows * args.shape.lanes;
-  launch("modulated_epilogue", forward_kernel<T>, blocks_for(size), kThreads, 0, stream, args);
+  const EpilogueShape& shape = args.shape;
+  const bool packed = packs_fit(shape.lanes, kWidest<T>, {args.x, args.y, args.d, args.noise, args.bias});
+  if (shape.channels_are_lanes)
+    packed ? forward<T, true, true>(args, stream) : forward<T, true, false>(args, stream);
+  else
+    packed ? forward<T, false, true>(args, stream) : forward<T, false, false>(args, stream);
+}
+
+template <typename T, bool kLast, bool kPacked>
+void backward(const EpilogueBackwardArgs& args, cudaStream_t stream) {
+  const EpilogueShape& shape = args.shape;
+  const int team = int(shape.lane_tile) / kWidest<T>;
+  const BackwardWalk walk{Divider(shape.lane_tiles()), Divider(shape.row_tiles()), team};
+  launch("modulated_epilogue_backward", backward_kernel<T, kLast, kPacked>, blocks_for(shape.tiles() * team), kThreads,
+         0, stream, args, walk);
 }
 
 template <typename T>
 void backward(const EpilogueBackwardArgs& args, cudaStream_t stream) {
   using A = typename Wide<T>::type;
   const EpilogueShape& shape = args.shape;
-  launch("modulated_epilogue_backward", backward_kernel<T>, blocks_for(shape.tiles() * kWarp), kThreads, 0, stream,
-         args);
+  const bool packed = packs_fit(shape.lanes, kWidest<T>, {args.grad_y, args.y, args.x, args.d, args.grad_x});
+  if (shape.channels_are_lanes)
+    packed ? backward<T, true, true>(args, stream) : backward<T, true, false>(args, stream);
+  else
+    packed ? backward<T, false, true>(args, stream) : backward<T, false, false>(args, stream);
   const int64_t n = shape.samples, c = shape.channels(), p = shape.pixels();
-  add_parts<A>(args.grad_d, args.channel_products, n, shape.channel_parts(), c, stream);
-  add_parts<A>(args.grad_noise, args.pixel_sums, n, shape.pixel_parts(), p, stream);
-  add_parts<A>(args.grad_bias, args.channel_sums, 1, n * shape.channel_parts(), c, stream);
+  const int64_t channel_parts = shape.channel_parts(), pixel_parts = shape.pixel_parts();
+  if (args.grad_d)
+    add_parts<A>(args.grad_d, args.channel_products, {n, channel_parts, c, channel_parts * c, c, c}, stream);
+  if (args.grad_noise)
+    add_parts<A>(args.grad_noise, args.pixel_sums, {n, pixel_parts, p, pixel_parts * p, p, p}, stream);
+  if (args.grad_bias) {  // a sample's parts first, into the first of them: C sums alone would keep few threads busy
+    const int64_t sample = channel_parts * c;
+    add_parts<A>(args.channel_sums, args.channel_sums, {n, channel_parts, c, sample, c, sample}, stream);
+    add_parts<A>(args.grad_bias, args.channel_sums, {1, n, c, 0, sample, 0}, stream);
+  }
 }
 
 }  // namespace
 
 void tile_for_cuda(EpilogueShape& shape) {
-  shape.lane_tile = kWarp * kLanesEach;
-  shape.row_tile = kRowTile;
+  shape.lane_tile = kFewestLanes;
+  while (shape.lane_tile < kMostLanes && shape.lane_tile < shape.lanes) shape.lane_tile *= 2;
+  // Tall tiles leave few partial sums, if there are threads enough; of 4 lanes each, as the types differ.
+  const int64_t rows_of_all = shape.samples * shape.lane_tiles() * (shape.lane_tile / 4) * shape.rows;
+  shape.row_tile = 2 * std::clamp<int64_t>(rows_of_all / kEnoughThreads / 2, 4, 32);
 }
 
 void modulated_epilogue_cuda(const EpilogueArgs& args, CUstream_st* stream) {
