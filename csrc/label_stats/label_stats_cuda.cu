@@ -1,4 +1,9 @@
+// Two ways through the logits. In registers: up to 32 classes, each logit read once. In memory: more classes, or float64,
+// where a pixel's logits are read again for every use and come from the cache.
+#include <algorithm>
+
 #include "common/cuda_kernel.h"
+#include "common/divider.h"
 #include "label_stats/label_stats.h"
 #include "label_stats/label_stats_math.h"
 
@@ -6,6 +11,180 @@ namespace pumpgan {
 namespace {
 
 constexpr int kWarps = kThreads / kWarp;
+
+// In registers ---------------------------------------------------------------------------------------------
+
+// How a thread gets at its pixels: kPacks: neighbours whose logits of one class are one aligned access, as in NCHW.
+// Otherwise one pixel; where a pixel's logits are neighbours, as in channels-last, a block first copies its pixels to
+// shared memory in the order in which they lie, as a warp whose threads jump from pixel to pixel wastes accesses.
+struct Way {
+  LogitsLayout from, to;
+  bool staged_in, staged_out;
+};
+
+// The logits of kPixels pixels, then the powers exp((logit - largest) / temperature) in their place.
+template <typename T, int kMost, bool kPacks>
+struct Pixels {
+  static constexpr int kPixels = kPacks ? 4 : 1;
+  static constexpr int kTurn = kThreads * kPixels;  // pixels that a block takes in a turn
+
+  float values[kMost][kPixels];
+  float total[kPixels];
+  int winner[kPixels];
+
+  // Thread threadIdx.x's pixels of the turn that begins at `first`; of those past `end` all logits count as 0.
+  // All threads of a block must call.
+  __device__ __forceinline__ void read(const T* logits, const Way& way, int classes, int64_t first, int64_t end,
+                                       T* stage) {
+    const int64_t p = first + threadIdx.x * kPixels;
+    LogitsLayout at = way.from;
+    const T* from = logits + p * at.pixel;
+    if (!kPacks && way.staged_in) {
+      const int64_t there = min(end - first, int64_t(kTurn));
+      const int size = int((there - 1) * at.pixel + classes);
+      __syncthreads();  // the last turn's readers are done
+#pragma unroll 4
+      for (int i = threadIdx.x; i < size; i += kThreads) stage[i] = logits[first * at.pixel + i];
+      __syncthreads();
+      from = stage + threadIdx.x * at.pixel;
+    }
+#pragma unroll
+    for (int c = 0; c < kMost; ++c) {
+      Pack<T, kPixels> pack{};
+      if (c < classes && p < end) pack = load<kPacks, kPixels>(from + c * at.label, kPixels);
+#pragma unroll
+      for (int j = 0; j < kPixels; ++j) values[c][j] = widen(pack.v[j]);
+    }
+  }
+
+  __device__ __forceinline__ void raise(int classes, float per_temperature) {
+#pragma unroll
+    for (int j = 0; j < kPixels; ++j) {
+      float largest = -INFINITY;
+      winner[j] = 0;
+      total[j] = 0.0f;
+#pragma unroll
+      for (int c = 0; c < kMost; ++c)
+        if (c < classes && exceeds(values[c][j], largest)) {
+          largest = values[c][j];
+          winner[j] = c;
+        }
+#pragma unroll
+      for (int c = 0; c < kMost; ++c)
+        if (c < classes) {
+          values[c][j] = exp_negative((values[c][j] - largest) * per_temperature);
+          total[j] += values[c][j];
+        }
+    }
+  }
+};
+
+// A block of threads takes a block of pixels. A thread adds its pixels up by class, a warp its threads; lane c keeps
+// class c, whose pixels won are counted by ballot.
+template <typename T, int kMost, bool kPacks>
+__global__ void __launch_bounds__(kThreads) stats_kernel(LabelStatsArgs args, Way way, Divider blocks) {
+  using P = Pixels<T, kMost, kPacks>;
+  __shared__ float masses[kWarps][kWarp];
+  __shared__ int wins[kWarps][kWarp];
+  const int classes = int(args.classes), warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  const float per_temperature = float(1 / args.temperature);
+  for (int64_t index = blockIdx.x; index < args.samples * args.blocks; index += gridDim.x) {
+    int64_t sample = index;
+    const int64_t first = blocks.take(sample) * kLabelStatsBlock;
+    const int64_t end = min(first + kLabelStatsBlock, args.pixels);
+    const T* logits = static_cast<const T*>(args.logits) + sample * way.from.sample;
+    float mass[kMost];
+    int won = 0;
+#pragma unroll
+    for (int c = 0; c < kMost; ++c) mass[c] = 0.0f;
+    for (int64_t turn = first; turn < end; turn += P::kTurn) {
+      P pixels;
+      pixels.read(logits, way, classes, turn, end, dynamic_shared<T>());
+      pixels.raise(classes, per_temperature);
+      const bool there = turn + threadIdx.x * P::kPixels < end;
+#pragma unroll
+      for (int j = 0; j < P::kPixels; ++j) {
+        const float per_total = there ? 1.0f / pixels.total[j] : 0.0f;
+#pragma unroll
+        for (int c = 0; c < kMost; ++c) {
+          if (c >= classes) continue;
+          mass[c] += pixels.values[c][j] * per_total;
+          const int winners = __popc(__ballot_sync(0xffffffffu, there && pixels.winner[j] == c));
+          if (lane == c) won += winners;
+        }
+      }
+    }
+    float mine = 0.0f;
+#pragma unroll
+    for (int c = 0; c < kMost; ++c) {
+      if (c >= classes) continue;
+      const float sum = warp_sum(mass[c]);
+      if (lane == c) mine = sum;
+    }
+    masses[warp][lane] = mine;
+    wins[warp][lane] = won;
+    __syncthreads();
+    if (threadIdx.x < classes) {
+      double sum = 0;
+      int64_t count = 0;
+      for (int w = 0; w < kWarps; ++w) sum += double(masses[w][threadIdx.x]);
+      for (int w = 0; w < kWarps; ++w) count += wins[w][threadIdx.x];
+      args.mass_parts[index * classes + threadIdx.x] = sum;
+      args.count_parts[index * classes + threadIdx.x] = count;
+    }
+    __syncthreads();  // masses and wins are written again in the next turn
+  }
+}
+
+// With p = softmax(logits / t): grad_logits = p (g - sum_k p_k g_k) / (pixels * t). A block takes a turn's pixels.
+template <typename T, int kMost, bool kPacks>
+__global__ void __launch_bounds__(kThreads) backward_kernel(LabelStatsBackwardArgs args, Way way, Divider turns) {
+  using P = Pixels<T, kMost, kPacks>;
+  const int classes = int(args.classes);
+  const float per_temperature = float(1 / args.temperature);
+  const float scale = float(1 / (args.temperature * double(args.pixels)));
+  for (int64_t index = blockIdx.x; index < args.samples * turns.divisor(); index += gridDim.x) {
+    int64_t sample = index;
+    const int64_t first = turns.take(sample) * P::kTurn, p = first + threadIdx.x * P::kPixels;
+    const float* grad = static_cast<const float*>(args.grad_fractions) + sample * classes;
+    T* out = static_cast<T*>(args.grad_logits) + sample * way.to.sample;
+    T* stage = dynamic_shared<T>();
+    P pixels;
+    pixels.read(static_cast<const T*>(args.logits) + sample * way.from.sample, way, classes, first, args.pixels, stage);
+    pixels.raise(classes, per_temperature);
+    float mean[P::kPixels], factor[P::kPixels];
+#pragma unroll
+    for (int j = 0; j < P::kPixels; ++j) {
+      mean[j] = 0.0f;
+#pragma unroll
+      for (int c = 0; c < kMost; ++c)
+        if (c < classes) mean[j] += grad[c] * pixels.values[c][j];
+      mean[j] /= pixels.total[j];
+      factor[j] = scale / pixels.total[j];
+    }
+    const bool staged = !kPacks && way.staged_out;
+    if (staged) __syncthreads();  // all have read what is staged
+    T* to = staged ? stage + threadIdx.x * classes : out + p * way.to.pixel;
+    const int64_t step = staged ? 1 : way.to.label;
+#pragma unroll
+    for (int c = 0; c < kMost; ++c) {
+      if (c >= classes || p >= args.pixels) continue;
+      Pack<T, P::kPixels> made;
+#pragma unroll
+      for (int j = 0; j < P::kPixels; ++j)
+        made.v[j] = narrow<T>(pixels.values[c][j] * factor[j] * (grad[c] - mean[j]));
+      store<kPacks>(to + c * step, P::kPixels, made);
+    }
+    if (!staged) continue;
+    __syncthreads();
+    const int size = int(min(args.pixels - first, int64_t(P::kTurn))) * classes;
+#pragma unroll 4
+    for (int i = threadIdx.x; i < size; i += kThreads) out[first * classes + i] = stage[i];
+  }
+}
+
+// In memory ------------------------------------------------------------------------------------------------
+
 constexpr int kPixelsEach = int(kLabelStatsBlock / kThreads);  // of a thread: its pixels share a warp's sum
 
 // The largest logit of a pixel, its class, and the sum of exp((logit - largest) / temperature).
@@ -15,7 +194,6 @@ struct Softmax {
   int winner;
 };
 
-// Reads each logit twice; the second time it comes from the cache.
 template <typename T, typename A>
 __device__ Softmax<A> softmax_of(const T* logits, int64_t stride, int64_t classes, A per_temperature) {
   Softmax<A> s{A(-INFINITY), A(0), 0};
@@ -30,16 +208,16 @@ __device__ Softmax<A> softmax_of(const T* logits, int64_t stride, int64_t classe
 
 // A block of threads takes a block of pixels of one sample. Warps add up in shared memory, each in its own row.
 template <typename T>
-__global__ void stats_kernel(LabelStatsArgs args) {
+__global__ void __launch_bounds__(kThreads) stats_in_memory(LabelStatsArgs args, Divider blocks) {
   using A = typename Wide<T>::type;
-  double* shared = dynamic_shared<double>();
   const int64_t classes = args.classes;
-  double* masses = shared;                                             // [kWarps, classes]
-  int* wins = reinterpret_cast<int*>(shared + kWarps * classes);       // [kWarps, classes]
+  double* masses = dynamic_shared<double>();                       // [kWarps, classes]
+  int* wins = reinterpret_cast<int*>(masses + kWarps * classes);   // [kWarps, classes]
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   const A per_temperature = A(1 / args.temperature);
   for (int64_t index = blockIdx.x; index < args.samples * args.blocks; index += gridDim.x) {
-    const int64_t sample = index / args.blocks, first = index % args.blocks * kLabelStatsBlock;
+    int64_t sample = index;
+    const int64_t first = blocks.take(sample) * kLabelStatsBlock;
     const T* logits = static_cast<const T*>(args.logits) + sample * args.layout.sample;
     Softmax<A> pixels[kPixelsEach];
 #pragma unroll
@@ -79,37 +257,15 @@ __global__ void stats_kernel(LabelStatsArgs args) {
   }
 }
 
-template <typename A>
-__global__ void add_parts_kernel(LabelStatsArgs args) {
-  const int64_t stride = int64_t(gridDim.x) * blockDim.x, size = args.samples * args.classes;
-  for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += stride) {
-    const int64_t first = i / args.classes * args.blocks * args.classes + i % args.classes;
-    double mass = 0;
-    int64_t count = 0;
-    for (int64_t b = 0; b < args.blocks; ++b) mass += args.mass_parts[first + b * args.classes];
-    for (int64_t b = 0; b < args.blocks; ++b) count += args.count_parts[first + b * args.classes];
-    static_cast<A*>(args.fractions)[i] = A(mass / double(args.pixels));
-    args.counts[i] = count;
-  }
-}
-
 template <typename T>
-void forward(const LabelStatsArgs& args, cudaStream_t stream) {
-  using A = typename Wide<T>::type;
-  const unsigned blocks = blocks_for(args.samples * args.blocks * kThreads);
-  const size_t shared = kWarps * args.classes * (sizeof(double) + sizeof(int));
-  launch("label_stats", stats_kernel<T>, blocks, kThreads, shared, stream, args);
-  launch("label_stats's sums", add_parts_kernel<A>, blocks_for(args.samples * args.classes), kThreads, 0, stream, args);
-}
-
-template <typename T>
-__global__ void backward_kernel(LabelStatsBackwardArgs args) {
+__global__ void __launch_bounds__(kThreads) backward_in_memory(LabelStatsBackwardArgs args, Divider pixels) {
   using A = typename Wide<T>::type;
   const A per_temperature = A(1 / args.temperature), scale = A(1 / (args.temperature * double(args.pixels)));
+  const LogitsLayout from = args.layout, to = args.grad_layout;
   const int64_t stride = int64_t(gridDim.x) * blockDim.x, size = args.samples * args.pixels;
   for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += stride) {
-    const int64_t sample = i / args.pixels, pixel = i % args.pixels;
-    const LogitsLayout from = args.layout, to = args.grad_layout;
+    int64_t sample = i;
+    const int64_t pixel = pixels.take(sample);
     const T* logits = static_cast<const T*>(args.logits) + sample * from.sample + pixel * from.pixel;
     T* out = static_cast<T*>(args.grad_logits) + sample * to.sample + pixel * to.pixel;
     const A* grad = static_cast<const A*>(args.grad_fractions) + sample * args.classes;
@@ -125,40 +281,110 @@ __global__ void backward_kernel(LabelStatsBackwardArgs args) {
   }
 }
 
-template <typename T>
-void backward(const LabelStatsBackwardArgs& args, cudaStream_t stream) {
-  const unsigned blocks = blocks_for(args.samples * args.pixels);
-  launch("label_stats_backward", backward_kernel<T>, blocks, kThreads, 0, stream, args);
-}
+// Sums and launches ----------------------------------------------------------------------------------------
 
-// A warp takes a class.
-template <typename T>
-__global__ void gaussian_kl_kernel(GaussianKlArgs args) {
+// A warp takes a class of a sample.
+template <typename A>
+__global__ void __launch_bounds__(kThreads) add_parts_kernel(LabelStatsArgs args, Divider classes) {
   const int lane = threadIdx.x % kWarp;
-  const int64_t n = args.samples, classes = args.classes, warps = int64_t(gridDim.x) * kWarps;
-  const T* fractions = static_cast<const T*>(args.fractions);
-  const T* grad = static_cast<const T*>(args.grad);
-  T* result = static_cast<T*>(args.result);
-  for (int64_t c = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp; c < classes; c += warps) {
-    double mu = 0, squares = 0;
-    for (int64_t i = lane; i < n; i += kWarp) mu += double(fractions[i * classes + c]);
-    mu = warp_sum(mu) / double(n);
-    for (int64_t i = lane; i < n; i += kWarp) {
-      const double off = double(fractions[i * classes + c]) - mu;
-      squares += off * off;
-    }
-    const GaussianKl kl =
-        gaussian_kl_of(mu, warp_sum(squares), static_cast<const T*>(args.mean)[c], static_cast<const T*>(args.std)[c],
-                       static_cast<const T*>(args.floor)[c], n);
-    if (!grad && lane == 0) result[c] = T(kl.value());
-    for (int64_t i = lane; grad && i < n; i += kWarp)
-      result[i * classes + c] = T(double(grad[c]) * kl.slope_at(double(fractions[i * classes + c]), n));
+  const int64_t warps = int64_t(gridDim.x) * kWarps, size = args.samples * args.classes;
+  for (int64_t i = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp; i < size; i += warps) {
+    int64_t sample = i;
+    const int64_t label = classes.take(sample), first = sample * args.blocks * args.classes + label;
+    double mass = 0;
+    int64_t count = 0;
+    for (int64_t b = lane; b < args.blocks; b += kWarp) mass += args.mass_parts[first + b * args.classes];
+    for (int64_t b = lane; b < args.blocks; b += kWarp) count += args.count_parts[first + b * args.classes];
+    mass = warp_sum(mass);
+    count = warp_sum(count);
+    if (lane != 0) continue;
+    static_cast<A*>(args.fractions)[i] = A(mass / double(args.pixels));
+    args.counts[i] = count;
   }
 }
 
+constexpr int kMostInPacks = 12;  // classes; with more, four pixels' logits leave too few registers
+
+// Whether kWidth neighbouring pixels are one aligned access to each class.
+template <typename T, int kWidth>
+bool packs_fit(const void* data, const LogitsLayout& layout, int64_t pixels) {
+  return layout.pixel == 1 && pixels % kWidth == 0 && layout.label % kWidth == 0 && layout.sample % kWidth == 0 &&
+         aligned(data, sizeof(T) * kWidth);
+}
+
+// Whether to copy pixels as they lie: their classes are neighbours, and little or nothing lies between.
+bool stages(const LogitsLayout& layout, int64_t classes) {
+  return layout.label == 1 && layout.pixel >= classes && layout.pixel <= std::max<int64_t>(16, 2 * classes) &&
+         layout.pixel <= 48;
+}
+
 template <typename T>
-void gaussian_kl(const GaussianKlArgs& args, cudaStream_t stream) {
-  launch("gaussian_kl", gaussian_kl_kernel<T>, blocks_for(args.classes * kWarp), kThreads, 0, stream, args);
+size_t stage_bytes(const Way& way, int64_t classes) {
+  const int64_t in = way.staged_in ? way.from.pixel : 0, out = way.staged_out ? classes : 0;
+  return size_t(std::max(in, out)) * kThreads * sizeof(T);
+}
+
+template <typename T, int kMost>
+void forward_in_registers(const LabelStatsArgs& args, cudaStream_t stream) {
+  const unsigned blocks = blocks_for(args.samples * args.blocks * kThreads);
+  const Divider divider(args.blocks);
+  if constexpr (kMost <= kMostInPacks)
+    if (packs_fit<T, Pixels<T, kMost, true>::kPixels>(args.logits, args.layout, args.pixels))
+      return launch("label_stats", stats_kernel<T, kMost, true>, blocks, kThreads, 0, stream, args,
+                    Way{args.layout, {}, false, false}, divider);
+  const Way way{args.layout, {}, stages(args.layout, args.classes), false};
+  launch("label_stats", stats_kernel<T, kMost, false>, blocks, kThreads, stage_bytes<T>(way, args.classes), stream,
+         args, way, divider);
+}
+
+template <typename T, int kMost>
+void backward_in_registers(const LabelStatsBackwardArgs& args, cudaStream_t stream) {
+  const char* name = "label_stats_backward";
+  const auto run = [&](auto* kernel, const Way& way, int64_t turn) {
+    const Divider turns((args.pixels + turn - 1) / turn);
+    launch(name, kernel, blocks_for(args.samples * turns.divisor() * kThreads), kThreads,
+           stage_bytes<T>(way, args.classes), stream, args, way, turns);
+  };
+  if constexpr (kMost <= kMostInPacks) {
+    using Packs = Pixels<T, kMost, true>;
+    if (packs_fit<T, Packs::kPixels>(args.logits, args.layout, args.pixels) &&
+        packs_fit<T, Packs::kPixels>(args.grad_logits, args.grad_layout, args.pixels))
+      return run(backward_kernel<T, kMost, true>, {args.layout, args.grad_layout, false, false}, Packs::kTurn);
+  }
+  const bool dense = args.grad_layout.label == 1 && args.grad_layout.pixel == args.classes;
+  run(backward_kernel<T, kMost, false>, {args.layout, args.grad_layout, stages(args.layout, args.classes), dense},
+      Pixels<T, kMost, false>::kTurn);
+}
+
+template <typename T>
+void forward(const LabelStatsArgs& args, cudaStream_t stream) {
+  using A = typename Wide<T>::type;
+  const auto in_memory = [&] {
+    const size_t shared = kWarps * args.classes * (sizeof(double) + sizeof(int));
+    launch("label_stats", stats_in_memory<T>, blocks_for(args.samples * args.blocks * kThreads), kThreads, shared,
+           stream, args, Divider(args.blocks));
+  };
+  if constexpr (sizeof(T) <= sizeof(float)) {
+    if (args.classes <= 4) forward_in_registers<T, 4>(args, stream);
+    else if (args.classes <= 12) forward_in_registers<T, 12>(args, stream);
+    else if (args.classes <= kWarp) forward_in_registers<T, kWarp>(args, stream);
+    else in_memory();
+  } else {
+    in_memory();
+  }
+  launch("label_stats's sums", add_parts_kernel<A>, blocks_for(args.samples * args.classes * kWarp), kThreads, 0,
+         stream, args, Divider(args.classes));
+}
+
+template <typename T>
+void backward(const LabelStatsBackwardArgs& args, cudaStream_t stream) {
+  if constexpr (sizeof(T) <= sizeof(float)) {
+    if (args.classes <= 4) return backward_in_registers<T, 4>(args, stream);
+    if (args.classes <= 12) return backward_in_registers<T, 12>(args, stream);
+    if (args.classes <= kWarp) return backward_in_registers<T, kWarp>(args, stream);
+  }
+  launch("label_stats_backward", backward_in_memory<T>, blocks_for(args.samples * args.pixels), kThreads, 0, stream,
+         args, Divider(args.pixels));
 }
 
 }  // namespace
@@ -178,14 +404,6 @@ void label_stats_backward_cuda(const LabelStatsBackwardArgs& args, CUstream_st* 
     case DType::bf16: return backward<__nv_bfloat16>(args, stream);
     case DType::f32: return backward<float>(args, stream);
     case DType::f64: return backward<double>(args, stream);
-  }
-}
-
-void gaussian_kl_cuda(const GaussianKlArgs& args, CUstream_st* stream) {
-  switch (args.dtype) {
-    case DType::f32: return gaussian_kl<float>(args, stream);
-    case DType::f64: return gaussian_kl<double>(args, stream);
-    default: throw std::invalid_argument("gaussian_kl: fractions must be float32 or float64");
   }
 }
 
