@@ -24,15 +24,17 @@ def data():
 @click.argument("source", type=click.Choice(list(IMPORTERS)))
 @click.option("--from", "folder", type=FOLDER, help="The folder to read; synthetic sources read nothing.")
 @click.option("--out", required=True, type=FOLDER, help="The dataset's folder; absent or empty.")
+@click.option("--photographs", type=FOLDER, help="Synthetic sources: also write full photographs and masks there.")
 @config_options(ImportOptions)
-def import_(source: str, folder: Path | None, out: Path, stated: dict):
+def import_(source: str, folder: Path | None, out: Path, photographs: Path | None, stated: dict):
     """Make a dataset from a folder that has the layout of SOURCE, or from nothing.
 
     \b
     pumpgan data import magnetic-tile --from Magnetic-tile-defect-datasets/ --out data/tiles
     pumpgan data import synthetic-face --count 2000 --resolution 64 --out data/faces
+    pumpgan data import synthetic-pump --count 200 --out data/pumps --photographs data/pump-photographs
     """
-    summarise(import_dataset(source, out, folder, **stated))
+    summarise(import_dataset(source, out, folder, photographs, **stated))
 
 
 @data.command()
