@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -40,10 +40,10 @@ class Defect:
     def whole(self) -> bool:
         return self.box == self.area
 
-    @property
-    def mask(self) -> Mask:
-        """Of `spot`: where the defect is."""
-        return cut(self.ids, moved(self.spot, -self.piece_box[0], -self.piece_box[1])) > 0
+    @cached_property
+    def pixels(self) -> int:
+        """How many pixels the defect has."""
+        return int((self.ids > 0).sum())
 
 
 class Place(NamedTuple):
@@ -101,8 +101,25 @@ def place_of(defect: Defect, photograph: str, area: Box, shifts: Shifts | None) 
             return None
         down, right = (round(t - h) for h, t in zip(here, there, strict=True))
     window = area if defect.whole else moved(defect.box, right, down)
-    fits = within(window, area) and within(moved(defect.spot, right, down), window)
+    fits = within(window, area) and all(fits_along(axis, defect, (right, down), window) for axis in (0, 1))
+    fits = fits and 2 * seen_of(defect, (right, down), window)[1].sum() >= defect.pixels
     return Place(right, down, window) if fits else None
+
+
+def seen_of(defect: Defect, by: tuple[int, int], window: Box) -> tuple[Box, Mask]:
+    """Where in a window's photograph a defect moved by (right, down) is seen, and what of its mask."""
+    spot = moved(defect.spot, *by)
+    seen = overlap(spot, window)
+    return seen, cut(defect.ids, moved(seen, -by[0] - defect.piece_box[0], -by[1] - defect.piece_box[1])) > 0
+
+
+def fits_along(axis: int, defect: Defect, by: tuple[int, int], window: Box) -> bool:
+    """Whether a defect moved by (right, down) fits into a window along an axis: one that went from edge to edge of its
+    photograph must do so again, and may lose up to half of its pixels there; any other must be seen whole."""
+    ends = [(box[axis], box[axis + 2]) for box in (defect.spot, defect.area, moved(defect.spot, *by), window)]
+    spot, area, target, limits = ends
+    seen = max(target[0], limits[0]), min(target[1], limits[1])
+    return seen == (limits if spot == area else target)
 
 
 def between_edges(kept: Box, here: Box, there: Box, axis: int) -> int:
@@ -110,7 +127,7 @@ def between_edges(kept: Box, here: Box, there: Box, axis: int) -> int:
     start, end = kept[axis], kept[axis + 2]
     room = (here[axis + 2] - here[axis]) - (end - start)
     room_there = (there[axis + 2] - there[axis]) - (end - start)
-    share = (start - here[axis]) / room if room else 0.0
+    share = (start - here[axis]) / room if room else 0.5
     return there[axis] + round(share * room_there) - start
 
 
@@ -135,8 +152,8 @@ def suitable(
             return False
         if shifts is not None and defect.template is not None:
             return True
-        spot = moved(defect.spot, place.right, place.down)
-        rest = mean_without(image, place.window, total(place.window), spot, defect.mask)
+        spot, mask = seen_of(defect, (place.right, place.down), place.window)
+        rest = mean_without(image, place.window, total(place.window), spot, mask)
         return abs(rest - defect.rest) <= max_brightness
 
     return [suits(defect) for defect in defects]
