@@ -17,6 +17,7 @@ from pumpgan.train.config import SemganConfig
 RATE = 0.02  # of the running means
 CHECK_EVERY = 16  # steps between two looks at whether it may begin
 RECENT = 512  # steps over which its weight should be steady
+PATIENCE = 8_000  # images after which labels are judged whatever they look like
 READY_IMAGES = 2_000  # for which every look must agree: a fresh generator's noise holds every class by chance
 
 
@@ -139,10 +140,18 @@ class ShareControl:
         presence, share = (window > 0).double().mean(dim=0).tolist(), window.double().mean(dim=0).tolist()
         return {name: (presence[c], share[c]) for c, name in enumerate(self.names)}
 
+    def may_be_judged(self, images: int) -> bool:
+        """Whether labels after so many images can be held against the generator."""
+        return self.established or images >= PATIENCE
+
+    def asked_presence(self) -> dict[str, float]:
+        """{class: presence in its target over the real one} of the steered classes."""
+        return {self.names[c]: float(self.target.presence[c] / self.real.presence[c]) for c in self.chosen}
+
     def alarms(self, images: int) -> list[str]:
         """What about the steering itself deserves a warning after so many images, in sentences."""
         found: list[str] = []
-        if not self.chosen or images < 4 * READY_IMAGES:
+        if not self.chosen or images < PATIENCE:
             return found
         if not self.started and self.config.dist_start == "auto":
             return [f"dist-loss {self.config.dist_loss}: has not begun; common classes are not drawn often enough yet"]
