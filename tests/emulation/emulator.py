@@ -1,7 +1,7 @@
 """Builds csrc's CUDA kernels for the processor, under a sanitizer, and calls their launchers.
 
-Nothing here names an operation: launchers and their structs are read from csrc's headers. Objects are kept under the hash
-of all they are made of.
+Nothing here names an operation: launchers and their structs are read from csrc's headers. Objects are kept in
+build/emulation under the hash of all they are made of.
 """
 
 import ctypes
@@ -110,17 +110,15 @@ def declarations() -> tuple[dict[str, type[ctypes.Structure]], dict[str, str], l
 
 def table_of_launchers() -> str:
     """launchers.cpp: every launcher by name, with the size of its struct."""
-    structs, launchers, headers = declarations()
+    _, launchers, headers = declarations()
     streamless = {name for name in launchers if name.endswith("_for_cuda")}
     rows = []
     for name, arguments in launchers.items():
         call = f"{name}(*static_cast<{arguments}*>(arguments){'' if name in streamless else ', nullptr'});"
         rows.append(f'    {{"{name}", {{sizeof({arguments}), [](void* arguments) {{ {call} }}}}}},')
     includes = [f'#include "{header.relative_to(HERE if header.parent == HERE else CSRC)}"' for header in headers]
-    return "\n".join(
-        ['#include "launchers.h"', *includes, "using namespace pumpgan;"]
-        + ["const std::map<std::string, Launcher> launchers = {", *rows, "};", ""]
-    )
+    table = ["using namespace pumpgan;", "const std::map<std::string, Launcher> launchers = {", *rows, "};", ""]
+    return "\n".join(['#include "launchers.h"', *includes, *table])
 
 
 class Emulator:
@@ -171,7 +169,7 @@ class Emulator:
         done = subprocess.run([self.program], input=request, capture_output=True, env={**os.environ, **OPTIONS})
         if done.returncode != 0:
             report = done.stderr.decode(errors="replace")
-            *_, (number, _) = re.findall(r"^emulation: call (\d+), (\w+)$", report, re.MULTILINE) or [(0, "")]
+            *_, (number, report) = re.findall(r"emulation: call (\d+),.*\n((?s:.*?)(?=emulation: call|\Z))", report)
             last = f"call {number}, {calls[int(number)]}"
             raise Fault(f"{self.sanitizer} sanitizer, exit status {done.returncode}, {last}:\n{report}")
         answer = memoryview(done.stdout)
@@ -195,7 +193,7 @@ def filled(kind: type[ctypes.Structure], arguments: dict[str, Any]) -> ctypes.St
     made = kind()
     for name, value in arguments.items():
         if isinstance(value, dict):
-            setattr(made, name, filled(dict(kind._fields_)[name], value))
+            setattr(made, name, filled(type(getattr(made, name)), value))
         elif isinstance(value, torch.dtype):
             setattr(made, name, DTYPES[value])
         elif not (value is None or isinstance(value, Tensor | Input | Output)):

@@ -5,6 +5,7 @@
 //   pointer  field's name, its offset in the struct (uint32), kind (uint32: 0 input, 1 output), size (uint64),
 //            offset from 256-byte alignment (uint32), and an input's bytes
 //   answer   the struct's bytes, then every output's
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -66,7 +67,7 @@ class Buffer {
     ASAN_UNPOISON_MEMORY_REGION(base_, shift_);
 #endif
     const size_t kept = output_ ? shift_ : shift_ + size_;
-    if (std::memcmp(base_, before_.data(), kept) != 0)
+    if (!std::equal(before_.begin(), before_.begin() + kept, base_))
       fail(call, (output_ ? "wrote in front of its output " : "wrote to its input ") + field_);
     if (output_) fwrite(base_ + shift_, 1, size_, stdout);
     free(base_);
