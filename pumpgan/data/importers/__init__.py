@@ -64,6 +64,7 @@ class ImportOptions:
     mask_threshold: int | None = option("A mask's pixel is a defect if brighter than this (127).")
     no_mask: str | None = option("What an image without mask is; else it is refused.", choices=("good", "unlabelled"))
     classes: str | None = option("One class of defects, or one a kind (merged).", choices=("merged", "kinds"))
+    class_names: str | None = option("Names of a label map's ids from 0 on, as good,scratch,dent (CelebAMask-HQ's).")
 
     def __post_init__(self):
         for name, low, high in (
@@ -194,11 +195,17 @@ def importer_of(source: str) -> Callable[..., Plan]:
     return IMPORTERS[source]
 
 
+def layout_of(source: str) -> str:
+    """What the folder of a source holds, as its importer says of itself; of a drawn one, what is drawn."""
+    importer = importer_of(source)
+    return inspect.getdoc(importer if source in READS_NOTHING else inspect.getmodule(importer)) or ""
+
+
 def own_options(source: str, importer: Callable[..., Plan], chosen: ImportOptions) -> dict[str, Any]:
     """The given options that the importer understands. Raises ValueError where one is given that nothing would use."""
     understood = inspect.signature(importer).parameters
     given = chosen.given()
-    for name in ("mask_threshold", "no_mask", "classes"):
+    for name in ("mask_threshold", "no_mask", "classes", "class_names"):
         if name in given and name not in understood:
             raise ValueError(f"{name}: {source} has no use for it; leave it out")
     return {name: value for name, value in given.items() if name in understood}
