@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from pumpgan.data.canvas import Array, spline
 from pumpgan.data.synthetic_pump_defects import GOOD, Defect, apply, draw_defects
-from pumpgan.data.synthetic_pump_part import HEIGHT, MARK_STARTS, WIDTH, part, shade
+from pumpgan.data.synthetic_pump_part import HEIGHT, MARK_RADII, WIDTH, part, shade
 
 DRAWING = 1  # raise it with every change to what is drawn
 LARGEST_PLACEMENT = 8  # pixels of a full photograph that the part is off its place, either way
@@ -98,8 +98,6 @@ def photograph(seed: int, index: int, scale: float = 1.0) -> tuple[NDArray[np.ui
     Returns:
         image uint8 [H, W], label uint8 [H, W]: 0, or 1 + the defect's position in `KINDS`.
     """
-    if seed < 0 or index < 0:
-        raise ValueError(f"synthetic pump: seed and index must not be negative, got seed {seed}, index {index}")
     plate, setting = render_plate(check_scale(scale)), draw_setting(seed, index, scale)
     random = generator(seed, index, 2)
     image = develop(plate, setting, random, scale)
@@ -123,6 +121,8 @@ def check_scale(scale: float) -> float:
 
 
 def generator(seed: int, index: int, purpose: int) -> np.random.Generator:
+    if seed < 0 or index < 0:
+        raise ValueError(f"synthetic pump: seed and index must not be negative, got seed {seed}, index {index}")
     return np.random.Generator(np.random.PCG64([seed, index, purpose]))
 
 
@@ -197,8 +197,8 @@ def develop(plate: Plate, setting: Setting, random: np.random.Generator, scale: 
 def draw_marks(random: np.random.Generator) -> Array:
     """Tilt of the surface away from the rings' centre, two a pixel of radius, for each of the tool's passes."""
     tables = []
-    for radii, feed in zip(np.diff([*MARK_STARTS, MARK_STARTS[-1] + 120]), (15.0, 9.0, 9.0, 7.0), strict=True):
-        count = 2 * int(radii)
+    for radii, feed in zip(MARK_RADII, (15.0, 9.0, 9.0, 7.0), strict=True):
+        count = 2 * radii
         at = np.arange(count, dtype=np.float32)
         wander = ndimage.gaussian_filter1d(random.standard_normal(count), 30, mode="wrap") * 9
         tool = np.sin(2 * np.pi * at / (2 * feed) + wander)

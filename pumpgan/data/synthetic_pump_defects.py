@@ -33,12 +33,13 @@ KINDS = ("scratch", "dent", "pit", "stain", "burr")
 CHANCES = (0.32, 0.21, 0.19, 0.14, 0.14)
 DEFECTIVE = 0.5  # share of the photographs
 MORE = 1.9  # defects of such a photograph beyond the first, on average
-MEDIAN_AREA, SPREAD = 1_450.0, 1.45  # log-normal, pixels: few are large
+MEDIAN_AREA, SPREAD = 1_350.0, 1.45  # log-normal, pixels: few are large
 SMALLEST_AREA, LARGEST_AREA = 24.0, 40_000.0
 HALF = 950.0  # a defect's middle lies within this of the part's, both ways
 LONGEST = 460.0  # of a scratch
 
-EDGES = (
+Edge = tuple[float, float, float]  # a circle: its middle's x and y, its radius
+EDGES: tuple[Edge, ...] = (
     *((x, y, BOLT) for x, y in BOLTS),
     *((x, y, PIN) for x, y in PINS),
     *((x, y, SHAFT) for x, y in SHAFTS),
@@ -51,7 +52,7 @@ EDGES = (
 class Defect:
     """One defect: its kind, about how many pixels it covers, its middle, direction, and the seed of its shape.
 
-    edge: the circle (x, y, radius) that a burr sits on.
+    edge: the circle that a burr sits on.
     """
 
     kind: str
@@ -60,7 +61,7 @@ class Defect:
     y: float
     angle: float
     seed: int
-    edge: tuple[float, float, float] | None = None
+    edge: Edge | None = None
 
 
 @dataclass
@@ -93,7 +94,7 @@ def draw_defect(random: np.random.Generator) -> Defect:
         edge = None
         if kind == "burr":
             edge = EDGES[random.integers(len(EDGES))]
-            turn = random.uniform(0, 2 * np.pi)
+            area, turn = min(area, 0.85 * edge[2] ** 2), random.uniform(0, 2 * np.pi)
             x, y = edge[0] + edge[2] * np.cos(turn), edge[1] + edge[2] * np.sin(turn)
         elif kind == "dent" and random.random() < 0.35:
             (x0, y0), (x1, y1) = RIBS[random.integers(len(RIBS))]
@@ -111,10 +112,15 @@ def is_metal(x: float, y: float) -> bool:
     return bool(part(np.float32(x) + around[0], np.float32(y) + around[1]).solid.min() > 0.5)
 
 
-def sharp(x: float, y: float, edge: tuple[float, float, float]) -> bool:
+def sharp(x: float, y: float, edge: Edge) -> bool:
     """Whether a circle is an edge there: not where another opening has taken it away."""
-    others = [e for e in EDGES if e != edge]
-    return all(np.hypot(x - ox, y - oy) > radius + 25 for ox, oy, radius in others)
+    return all(np.hypot(x - ox, y - oy) > radius + 25 for ox, oy, radius in crossing(edge))
+
+
+def crossing(edge: Edge) -> list[Edge]:
+    """The openings that may take a piece of an edge away: all others but those that it lies in."""
+    x, y, radius = edge
+    return [e for e in EDGES if e != edge and np.hypot(x - e[0], y - e[1]) + radius > e[2]]
 
 
 def apply(defect: Defect, image: Array, label: NDArray[np.uint8], placement: tuple[int, int], scale: float) -> None:
@@ -141,20 +147,26 @@ def apply(defect: Defect, image: Array, label: NDArray[np.uint8], placement: tup
     surface.turned = surface.turned * np.where(inside, np.float32(change.polish), 1)
     surface.solid = np.maximum(solid, change.metal * inside)
     after = shade(surface, pixel)[0]
-    cover = np.clip(0.5 - change.distance / pixel, 0, 1) * surface.solid
+    steps = np.hypot(*np.gradient(change.distance))  # how much the distance grows from pixel to pixel
+    cover = np.clip(0.5 - change.distance / (steps + 1e-6), 0, 1) * surface.solid
+    labelled = inside & (surface.solid > 0.5)
+    cover *= ndimage.binary_dilation(labelled)  # never seen beyond the pixels beside the label
     window = image[rows, columns]
     fresh = change.metal * (1 - solid)  # where there was nothing, nothing of it stays
     target = ((1 - fresh) * (window - before) + after) * change.tint
     window += cover * (np.maximum(target, 0.01) - window)
-    label[rows, columns][inside & (surface.solid > 0.5)] = 1 + KINDS.index(defect.kind)
+    label[rows, columns][labelled] = 1 + KINDS.index(defect.kind)
 
 
 def reach_of(defect: Defect) -> float:
     """Half the side of a square that holds the defect."""
     radius = np.sqrt(defect.area / np.pi)
-    return {"scratch": 0.5 * scratch_size(defect.area)[0] + 16, "pit": 4.2 * radius + 6}.get(
-        defect.kind, 2.2 * radius + 8
-    )
+    if defect.kind == "scratch":
+        return 0.5 * scratch_size(defect.area)[0] + 16
+    if defect.edge is not None:
+        length, width = burr_size(defect.area, defect.edge[2])
+        return min(0.5 * length, 2 * defect.edge[2]) + 2 * width + 6
+    return (4.2 if defect.kind == "pit" else 2.5) * radius + 8
 
 
 def local(defect: Defect, x: Array, y: Array) -> tuple[Array, Array]:
@@ -181,7 +193,7 @@ def wave(random: np.random.Generator, s: Array, length: float, octaves: int = 3)
 
 def outline(random: np.random.Generator, u: Array, v: Array, radius: float, rough: float) -> Array:
     """Distance from the middle over that of an irregular outline: 1 on it; it holds about pi radius^2."""
-    stretch = np.exp(random.normal(0, 0.22))
+    stretch = np.exp(np.clip(random.normal(0, 0.22), -0.4, 0.4))
     u, v = u * np.float32(stretch / radius), v * np.float32(1 / (stretch * radius))
     turn, reach = np.arctan2(v, u), np.ones_like(u)
     for waves in range(2, 6):
@@ -241,7 +253,7 @@ def pit(defect: Defect, random: np.random.Generator, x: Array, y: Array) -> Chan
     for share in np.maximum(shares, 12 / defect.area):
         radius = np.sqrt(share * defect.area / np.pi)
         away = 1.15 * np.sqrt(defect.area / np.pi) * (count > 1)
-        au, av = random.normal(0, away), random.normal(0, away)
+        au, av = np.clip(random.normal(0, away, 2), -2 * away, 2 * away)
         d = (outline(random, u - np.float32(au), v - np.float32(av), radius, 0.16) - 1 + ragged) * radius
         distance, depth = np.minimum(distance, d), np.maximum(depth, -d)
     wall = smooth_step(depth, 0, 4.0)
@@ -250,7 +262,7 @@ def pit(defect: Defect, random: np.random.Generator, x: Array, y: Array) -> Chan
 
 
 def stain(defect: Defect, random: np.random.Generator, x: Array, y: Array) -> Change:
-    """A dried drop of oil or coolant: an even film, darker along its rim; some leave a bright residue."""
+    """A dried drop of oil or coolant: an even film, darker along its rim; some leave a matt white residue."""
     u, v = local(defect, x, y)
     radius = np.sqrt(defect.area / np.pi)
     rho = outline(random, u, v, radius, 0.17) + 0.09 * bumps(random, u, v, 0.5 * radius + 3)
@@ -258,34 +270,38 @@ def stain(defect: Defect, random: np.random.Generator, x: Array, y: Array) -> Ch
     rim = np.exp(-(((distance + 0.06 * radius + 1.5) / (0.07 * radius + 1.2)) ** 2))
     film = random.uniform(0.28, 0.46) + 0.05 * bumps(random, u, v, 0.35 * radius + 3)
     strength = film + 0.16 * rim
-    return Change(distance, tint=1 + 1.2 * strength if random.random() < 0.2 else 1 - strength)
+    if random.random() < 0.2:
+        return Change(distance, tint=1 + 2.1 * strength, polish=0.0)
+    return Change(distance, tint=1 - strength)
 
 
 def burr(defect: Defect, random: np.random.Generator, x: Array, y: Array) -> Change:
     """Ragged metal that the tool left standing on an edge and pushed over it."""
-    assert defect.edge is not None
+    if defect.edge is None:
+        raise ValueError("burr: needs the edge that it sits on")
     cx, cy, radius = defect.edge
     dx, dy = x - np.float32(cx), y - np.float32(cy)
     middle = np.arctan2(defect.y - cy, defect.x - cx)
     turn = np.arctan2(dy, dx) - np.float32(middle)
     s = (np.mod(turn + np.pi, 2 * np.pi) - np.pi) * np.float32(radius)
     r = np.hypot(dx, dy) - np.float32(radius)
-    length, width = burr_size(defect)
+    length, width = burr_size(defect.area, radius)
     envelope = np.sqrt(np.clip(1 - (2 * s / length) ** 2, 0, 1))
     inner = width * envelope * (0.55 + 0.30 * wave(random, s, 0.45 * length + 8) + 0.22 * wave(random, s, 13))
     outer = width * envelope * (0.38 + 0.10 * wave(random, s, 0.3 * length + 8))
     inner, outer = np.maximum(inner, 0.2 * width * envelope), np.maximum(outer, 0.15 * width * envelope)
     distance = np.where(envelope > 0, np.maximum(-r - inner, r - outer), np.abs(s) - length / 2 + 1)
+    for ox, oy, opening in crossing(defect.edge):
+        distance = np.maximum(distance, np.float32(opening + 2) - np.hypot(x - np.float32(ox), y - np.float32(oy)))
     at = np.clip((r + inner) / (inner + outer + 1e-3), 0, 1)
     ridge = width * (1 - (2 * at - 1) ** 2) * (0.55 + 0.2 * wave(random, s, 19))
     return Change(distance, height=ridge + 0.5 * bumps(random, x, y, 4), tint=1.12, metal=1.0, polish=0.6)
 
 
-def burr_size(defect: Defect) -> tuple[float, float]:
-    """Length along the edge and width of a burr."""
-    assert defect.edge is not None
-    width = float(np.clip(0.22 * np.sqrt(defect.area), 3.0, 0.28 * defect.edge[2]))
-    return float(min(1.35 * defect.area / width, 4.2 * defect.edge[2])), width
+def burr_size(area: float, radius: float) -> tuple[float, float]:
+    """Length along an edge of that radius, and width, of a burr."""
+    width = float(np.clip(0.22 * np.sqrt(area), 3.0, 0.28 * radius))
+    return float(min(1.35 * area / width, 4.2 * radius)), width
 
 
 SHAPES: dict[str, Callable[[Defect, np.random.Generator, Array, Array], Change]] = {

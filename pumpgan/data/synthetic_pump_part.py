@@ -74,7 +74,7 @@ def closer(first: Offset, second: Offset) -> Offset:
 
 
 def mirrored(x: Array, y: Array, point: tuple[float, float]) -> Offset:
-    """From the nearest of a point and its images left, above and across."""
+    """From the nearest of a point in the lower right quarter and its images left, above and across."""
     return offset(x - np.copysign(np.float32(point[0]), x), y - np.copysign(np.float32(point[1]), y))
 
 
@@ -103,16 +103,18 @@ def outside(x: Array, y: Array) -> Array:
     return rounded_box(x, y, 1292.0, 1058.0, 210.0)
 
 
-def hole(distance: Array, radius: float, bevel: float = BEVEL) -> Array:
-    """What a bored hole takes off the height around it: its bevel."""
-    return np.clip(radius + bevel - distance, 0, bevel) * 0.9
+def bevel(distance: Array, radius: float) -> Array:
+    """What a bored hole takes off the height around it."""
+    return np.clip(radius + BEVEL - distance, 0, BEVEL) * 0.9
 
 
 def part(x: Array, y: Array) -> Surface:
     """The part over a window of coordinates, float32 [H, W] each."""
     body, top, room = outside(x, y), face(x, y), chamber(x, y)
     groove = np.abs(sealed(x, y) - GROOVE) - GROOVE_HALF
-    bolt, shaft, port = at_bolt(x, y), mirrored(x, y, SHAFTS[1]), mirrored(x, y, PORTS[1])[0]
+    bolt, port = at_bolt(x, y), mirrored(x, y, PORTS[1])[0]
+    left, right = (offset(x - np.float32(sx), y) for sx, _ in SHAFTS)
+    shaft = closer(left, right)
     pin = np.minimum(*(offset(x - np.float32(px), y - np.float32(py))[0] for px, py in PINS))
     quarter = np.abs(x), np.abs(y)
     rib = np.minimum.reduce([segment(*quarter, *ends) for ends in RIBS]) - RIB_HALF
@@ -125,26 +127,20 @@ def part(x: Array, y: Array) -> Surface:
     height -= 16 * smooth_step(groove, 3.5, -3.5) + 5 * smooth_step(bolt[0] - SPOT_FACE, 2.5, -2.5)
     height -= np.clip(9 - room, 0, 9) * 0.8 + 110 * smooth_step(room + 14, 5, -9)
     for distance, bore in ((bolt[0], BOLT), (shaft[0], SHAFT), (port, PORT), (pin, PIN)):
-        height -= hole(distance, bore)
+        height -= bevel(distance, bore)
 
     void = np.minimum.reduce([bolt[0] - BOLT, shaft[0] - SHAFT, port - PORT, pin - PIN])
     floor, spot = room < -9, bolt[0] < SPOT_FACE
-    tool = np.where(spot, SPOT, np.where(floor, np.where(x < 0, LEFT, RIGHT), FACE))
+    cut_last = right[0] < CHAMBER  # the right bore's tool came after the left one's
+    tool = np.where(spot, SPOT, np.where(floor, np.where(cut_last, RIGHT, LEFT), FACE))
     radius, away_x, away_y = (
-        np.where(spot, at_spot, np.where(floor, at_floor, at_face))
-        for at_spot, at_floor, at_face in zip(bolt, shaft, offset(x - MILL[0], y - MILL[1]), strict=True)
+        np.where(spot, at_spot, np.where(floor, np.where(cut_last, at_right, at_left), at_face))
+        for at_spot, at_left, at_right, at_face in zip(bolt, left, right, offset(x - MILL[0], y - MILL[1]), strict=True)
     )
     within = np.clip(np.where(tool == FACE, radius - MILL[2], radius), 0, np.asarray(MARK_RADII)[tool] - 1)
 
-    shadow = 1 - 0.42 * np.exp(np.minimum(room, 0) / 45) * smooth_step(room, -6, -12)
-    shadow *= 1 - 0.40 * np.exp(-np.clip(top - 12, 0, None) / 30) * smooth_step(top, 0, 14) * smooth_step(
-        pin - PAD, -6, 6
-    )
-    shadow *= 1 - 0.25 * np.exp(-np.clip(rib - 8, 0, None) / 14) * smooth_step(rib, 0, 10) * smooth_step(top, 0, 14)
-    shadow *= 1 - 0.38 * smooth_step(groove, 1, -5)
     in_room = smooth_step(chamber(x - 52 * LAMP[0], y - 52 * LAMP[1]), 12, -16)
     by_face = smooth_step(face(x - 30 * LAMP[0], y - 30 * LAMP[1]), -14, 10)
-    below = smooth_step(top, 0, 14)
     beyond = smooth_step(outside(x - 90 * LAMP[0], y - 90 * LAMP[1]), -60, 60)
     return Surface(
         height=height,
@@ -153,10 +149,19 @@ def part(x: Array, y: Array) -> Surface:
         outward_x=away_x / (radius + 1e-3),
         outward_y=away_y / (radius + 1e-3),
         mark=(2 * (np.asarray(MARK_STARTS)[tool] + within)).astype(np.int16),
-        open=shadow,
-        lamplight=np.where(floor, in_room, 1 - below * (1 - by_face)),
+        open=openness(top, room, groove, rib, pin),
+        lamplight=np.where(floor, in_room, 1 - smooth_step(top, 0, 14) * (1 - by_face)),
         backdrop=np.where(body > 0, 0.055 + 0.045 * beyond, inside(x, bolt, shaft)),
     )
+
+
+def openness(top: Array, room: Array, groove: Array, rib: Array, pin: Array) -> Array:
+    """Share of the light that reaches a place: less beside walls and in the groove. Arguments are distances."""
+    below = smooth_step(top, 0, 14)
+    by_wall = 0.42 * np.exp(np.minimum(room, 0) / 45) * smooth_step(room, -6, -12)
+    by_face = 0.40 * np.exp(-np.clip(top - 12, 0, None) / 30) * below * smooth_step(pin - PAD, -6, 6)
+    by_rib = 0.25 * np.exp(-np.clip(rib - 8, 0, None) / 14) * smooth_step(rib, 0, 10) * below
+    return (1 - by_wall) * (1 - by_face) * (1 - by_rib) * (1 - 0.38 * smooth_step(groove, 1, -5))
 
 
 def inside(x: Array, bolt: Offset, shaft: Offset) -> Array:
