@@ -24,8 +24,18 @@ from torch import Tensor
 
 HERE = Path(__file__).parent
 CSRC = HERE.parent.parent / "csrc"
+# The last but one: a grid of three blocks at most, so that threads take several turns.
 # The last one: a block's dynamic shared memory is a thread_local that stands elsewhere and needs no initialising there.
-FLAGS = ["-std=c++20", "-O1", "-g1", "-fno-omit-frame-pointer", "-Wall", "-Wno-unknown-pragmas", "-fno-extern-tls-init"]
+FLAGS = [
+    "-std=c++20",
+    "-O1",
+    "-g1",
+    "-fno-omit-frame-pointer",
+    "-Wall",
+    "-Wno-unknown-pragmas",
+    "-DPUMPGAN_MOST_BLOCKS=3",
+    "-fno-extern-tls-init",
+]
 SANITIZERS = {
     "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DEMULATION_ADDRESS"],
     "thread": ["-fsanitize=thread", "-DEMULATION_THREAD"],

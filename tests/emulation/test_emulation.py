@@ -270,7 +270,7 @@ def test_modulated_epilogue_and_its_gradients(sanitizer):
 
 def test_label_stats_and_its_gradient(sanitizer):
     checks, other = Checks(), EACH_DTYPE[sanitizer]
-    shapes = [(2, 3, 5, 7), (1, 1, 1, 1), (1, 11, 33, 65), (3, 40, 1, 3), (1, 100, 2, 2)]
+    shapes = [(2, 3, 5, 7), (1, 1, 1, 1), (1, 11, 33, 65), (7, 40, 1, 3), (1, 100, 2, 2)]
     for k, (shape, layout) in enumerate(product(shapes, ("plain", "channels-last", "slice of channels-last"))):
         b, c, h, w = shape
         pixels, extra = h * w, 3 if layout.startswith("slice") else 0
