@@ -1,8 +1,8 @@
 """Defects cut out of photographs, and the places of other photographs that can take them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -20,9 +20,9 @@ class Defect:
     """The defect that an image shows, cut out of the image's photograph; boxes are in the photograph's pixels.
 
     entry, box: the image, and where it is. whole: whether it is all that may be used of the photograph.
-    area: what may be used of the photograph. spot: what the defect's pixels span.
+    area: what may be used of the photograph. spot: what the defect's pixels span inside `box`.
     template: the photograph of the same object without its defects, if there is one.
-    piece_box: `spot` and what a blend looks at around it. piece: its pixels. ids: its class ids, 0 outside `box`.
+    piece_box: `spot` and what a blend looks at around it. piece: its pixels. ids: its class ids.
     rest: mean brightness of the image without the defect, 0 to 255.
     """
 
@@ -43,7 +43,7 @@ class Defect:
     @cached_property
     def pixels(self) -> int:
         """How many pixels the defect has."""
-        return int((self.ids > 0).sum())
+        return int((cut(self.ids, moved(self.spot, -self.piece_box[0], -self.piece_box[1])) > 0).sum())
 
 
 class Place(NamedTuple):
@@ -70,12 +70,9 @@ def cut_defects(photograph: Photograph, entries: Iterable[Entry]) -> list[Defect
             continue
         spot = moved((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), box[0], box[1])
         piece_box = overlap(grown(spot, MARGIN), (0, 0, image.shape[1], image.shape[0]))
-        ids = np.zeros_like(cut(label, piece_box))
-        seen = overlap(piece_box, box)
-        cut(ids, moved(seen, -piece_box[0], -piece_box[1]))[:] = cut(label, seen)
         mask = cut(label, spot) > 0
         rest = mean_without(image, box, int(cut(image, box).sum(dtype=np.int64)), spot, mask)
-        piece = cut(image, piece_box).copy()  # not a view, which would keep the photograph
+        piece, ids = cut(image, piece_box).copy(), cut(label, piece_box).copy()  # views would keep the photograph
         defects.append(Defect(entry, box, area, spot, photograph.template, piece_box, piece, ids, rest))
     return defects
 
@@ -86,8 +83,6 @@ def place_of(defect: Defect, photograph: str, area: Box, shifts: Shifts | None) 
     shifts: of all photographs; the defect then keeps its place on the part. Where its photograph has a template, it
         goes onto that alone, unmoved. None: it keeps its place between the photograph's edges, however large that is.
     """
-    if photograph == defect.entry.photographs[0]:
-        return None
     if shifts is None:
         kept = defect.spot if defect.whole else defect.box  # what stays inside
         right, down = (between_edges(kept, defect.area, area, axis) for axis in (0, 1))
@@ -143,20 +138,32 @@ def suitable(
     if label is None:
         return [False for _ in defects]
     label, area = fit_label(label, image.shape[:2]), area_of(photograph, image)
-    empty: Callable[[Box], bool] = cache(lambda window: not cut(label, window).any())
-    total: Callable[[Box], int] = cache(lambda window: int(cut(image, window).sum(dtype=np.int64)))
+    brightness, marked = Sums(image), label.any()
 
     def suits(defect: Defect) -> bool:
         place = place_of(defect, photograph.name, area, shifts)
-        if place is None or not empty(place.window):
+        if place is None or (marked and cut(label, place.window).any()):
             return False
         if shifts is not None and defect.template is not None:
             return True
         spot, mask = seen_of(defect, (place.right, place.down), place.window)
-        rest = mean_without(image, place.window, total(place.window), spot, mask)
+        rest = mean_without(image, place.window, brightness.within(place.window), spot, mask)
         return abs(rest - defect.rest) <= max_brightness
 
     return [suits(defect) for defect in defects]
+
+
+class Sums:
+    """The sum over any box of an image [H, W] or [H, W, 3], from one pass along its rows."""
+
+    def __init__(self, pixels: Pixels):
+        flat = pixels if pixels.ndim == 2 else pixels.sum(-1, dtype=np.uint16)
+        self.rows = np.zeros((flat.shape[0], flat.shape[1] + 1), np.uint32)
+        np.cumsum(flat, axis=1, dtype=np.uint32, out=self.rows[:, 1:])
+
+    def within(self, box: Box) -> int:
+        left, top, right, bottom = box
+        return int((self.rows[top:bottom, right] - self.rows[top:bottom, left]).sum(dtype=np.int64))
 
 
 def paste(image: Pixels, defect: Defect, place: Place, blending: str) -> tuple[Pixels, Pixels]:
