@@ -9,7 +9,7 @@ import numpy as np
 from pumpgan.cli.options import config_options
 from pumpgan.data.check import check as faults_of
 from pumpgan.data.dataset import Dataset
-from pumpgan.data.importers import IMPORTERS, ImportOptions, import_dataset
+from pumpgan.data.importers import IMPORTERS, ImportOptions, import_dataset, layout_of
 from pumpgan.data.select import select as select_images
 
 FOLDER = click.Path(path_type=Path)
@@ -20,19 +20,31 @@ def data():
     """Import, check, show and select datasets."""
 
 
-@data.command(name="import")
+class WithLayouts(click.Command):
+    """Its help ends with what the folder of each source must look like."""
+
+    def format_epilog(self, context, formatter):
+        with formatter.section("Sources"):
+            formatter.write_dl([(source, " ".join(layout_of(source).split())) for source in IMPORTERS])
+
+
+@data.command(name="import", cls=WithLayouts)
 @click.argument("source", type=click.Choice(list(IMPORTERS)))
 @click.option("--from", "folder", type=FOLDER, help="The folder to read; synthetic sources read nothing.")
 @click.option("--out", required=True, type=FOLDER, help="The dataset's folder; absent or empty.")
+@click.option("--photographs", type=FOLDER, help="Synthetic sources: also write full photographs and masks there.")
 @config_options(ImportOptions)
-def import_(source: str, folder: Path | None, out: Path, stated: dict):
+def import_(source: str, folder: Path | None, out: Path, photographs: Path | None, stated: dict):
     """Make a dataset from a folder that has the layout of SOURCE, or from nothing.
 
     \b
     pumpgan data import magnetic-tile --from Magnetic-tile-defect-datasets/ --out data/tiles
     pumpgan data import synthetic-face --count 2000 --resolution 64 --out data/faces
+    pumpgan data import synthetic-pump --count 200 --out data/pumps --photographs data/pump-photographs
     """
-    summarise(import_dataset(source, out, folder, **stated))
+    summarise(import_dataset(source, out, folder, photographs, **stated))
+    if source == "label-maps" and "class_names" not in stated:
+        click.echo("  ids were read as CelebAMask-HQ's; --class-names names ids of your own")
 
 
 @data.command()

@@ -22,22 +22,30 @@ def check(path: str | Path) -> list[str]:
     except (ValueError, OSError) as error:
         return [str(error)]
     faults = [*duplicates(dataset), *both_splits(dataset), *wrong_image_labels(dataset), *strays(dataset)]
-    labelled: Counter[str] = Counter()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "check") as threads:
-        for entry, found in zip(
-            dataset.entries, threads.map(lambda e: wrong_files(dataset, e), dataset.entries), strict=True
-        ):
+        for found in threads.map(lambda entry: wrong_files(dataset, entry), dataset.entries):
             faults += found
-            labelled[entry.split] += dataset.label_path(entry).exists()
+    return [*faults, *wrong_counts(dataset)]
+
+
+def wrong_counts(dataset: Dataset) -> Iterable[str]:
+    """Numbers of images and labels that are not those of the statistics, and the labels that are gone by name: an
+    unlabelled image has no label file, so nothing else tells that one was there."""
     for split in SPLITS:
-        stated = dataset.statistics.get(split, {})
-        found_now = {"images": len(dataset.split(split)), "labelled": labelled[split]}
-        faults += [
-            f"{dataset.path / 'dataset.json'}: statistics say {stated[what]} {split} {what}, there are {there}"
-            for what, there in found_now.items()
-            if what in stated and stated[what] != there
-        ]
-    return faults
+        entries, stated = dataset.split(split), dataset.statistics.get(split, {})
+        without = [path for path in map(dataset.label_path, entries) if not path.exists()]
+        there = {"images": len(entries), "labelled": len(entries) - len(without)}
+        gone = stated.get("labelled", 0) - there["labelled"]
+        if gone == len(without) and stated.get("images") == there["images"]:
+            yield from (f"{path}: no such file; every {split} image had a label" for path in without)
+            continue
+        for what, count in there.items():
+            if stated.get(what, count) != count:
+                fault = (
+                    f"{dataset.path / 'dataset.json'}: statistics say {stated[what]} {split} {what}, there are {count}"
+                )
+                some = ", ".join(path.stem for path in without[:5]) + (", ..." if len(without) > 5 else "")
+                yield fault + (f"; without a label are {some}" if what == "labelled" and gone > 0 else "")
 
 
 def duplicates(dataset: Dataset) -> Iterable[str]:
@@ -94,9 +102,9 @@ def wrong_files(dataset: Dataset, entry: Entry) -> list[str]:
         except OSError as error:
             return [*faults, str(error)]
         form = wrong_form(path, label, "P", dataset.size)
-        unknown = [] if form else np.setdiff1d(np.asarray(label), [c.id for c in dataset.classes]).tolist()
         faults += form
-        if unknown:
+        if not form and np.asarray(label).max() >= len(dataset.classes):
+            unknown = np.setdiff1d(np.asarray(label), range(len(dataset.classes))).tolist()
             listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
             faults.append(f"{path}: class id {listed} is unknown; ids are 0 to {len(dataset.classes) - 1}")
     return faults

@@ -10,7 +10,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ class Entry:
             raise ValueError(f"brightness: must be a number or null, got {self.brightness!r}")
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
+        return json.dumps(vars(self), ensure_ascii=False, allow_nan=False)
 
     @staticmethod
     def from_json(line: str) -> "Entry":
@@ -226,7 +226,7 @@ def class_id(classes: Sequence[LabelClass], name: str) -> int:
         if c.name == name:
             return c.id
     names = [c.name for c in classes]
-    raise ValueError(f"class: no {name!r} here, the classes are {', '.join(names)}{suggestion(name, names)}")
+    raise ValueError(f"no class {name!r}; the classes are {', '.join(names)}{suggestion(name, names)}")
 
 
 def check_metadata(classes: Sequence[LabelClass], size: Sequence[int], channels: int, flips: str) -> None:
@@ -250,16 +250,25 @@ def check_metadata(classes: Sequence[LabelClass], size: Sequence[int], channels:
 
 
 def open_image(path: Path) -> Image.Image:
-    """The decoded file, upright. Raises OSError, with the path, where it is missing, broken or cut short."""
+    """The decoded file, upright. Raises OSError, with the path, where it is missing, broken, cut short or huge."""
     try:
         with Image.open(path) as image:
             image.load()
-            return ImageOps.exif_transpose(image)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file") from None
+            ImageOps.exif_transpose(image, in_place=True)
+            return image
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = str(error).replace(f" {str(path)!r}", "")
-        raise OSError(f"{path}: cannot be read ({reason}); copy it again from where it came") from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> OSError:
+    """What to say of an image file that Pillow gave this error for."""
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(f"{path}: no such file")
+    if isinstance(error, Image.DecompressionBombError):
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6  # Pillow refuses twice its limit
+        return OSError(f"{path}: has more than {most} million pixels; make it smaller, or cut it up, first")
+    reason = str(error).replace(f" {str(path)!r}", "")
+    return OSError(f"{path}: cannot be read ({reason}); copy it again from where it came")
 
 
 def read_image(path: Path, mode: str) -> NDArray[np.uint8]:
@@ -269,7 +278,7 @@ def read_image(path: Path, mode: str) -> NDArray[np.uint8]:
         image = image.convert("RGB")
     if image.mode not in ("RGB", "L") or (image.mode, mode) == ("RGB", "L"):
         raise ValueError(f"{path}: must be an 8-bit image of mode {mode}, got mode {image.mode}")
-    return np.asarray(image.convert(mode))
+    return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
 def read_label(path: Path, class_count: int) -> NDArray[np.uint8]:

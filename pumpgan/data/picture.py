@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
 SEPARATOR, MARGIN = 2, 8  # pixels between cells, and around groups
 PAPER, INK = (24, 24, 28), (226, 226, 230)
@@ -62,6 +63,17 @@ def overlay(images: object, labels: object, classes: Sequence[PixelClass], *, al
     return np.round(below + weight * (colours.astype(np.float32) - below)).astype(np.uint8)
 
 
+def outline(images: object, labels: object, classes: Sequence[PixelClass]) -> Pixels:
+    """Images with a line in the class colour around every labelled piece, just outside it, [N, H, W, 3] uint8."""
+    result, ids = as_rgb(images), as_array(labels)
+    if result.shape[:3] != ids.shape:
+        raise ValueError(f"outline: images and labels must agree, got {list(result.shape)} and {list(ids.shape)}")
+    around = ndimage.grey_dilation(ids, footprint=np.ones((1, 3, 3)))
+    edge = (ids == 0) & (around > 0)
+    result[edge] = colour_labels(around, classes)[edge]
+    return result
+
+
 def sample_sheet(
     groups: Sequence[Group], classes: Sequence[PixelClass], *, columns: int | None = None, scale: int | None = None
 ) -> Image.Image:
@@ -87,10 +99,13 @@ def sample_sheet(
         if labels is not None:
             views += [colour_labels(labels, classes), overlay(images, labels, classes)]
         blocks += [caption(title), samples(views, columns, scale)]
-    labelled = any(labels is not None for _, _, labels in groups)
-    width = max(block.width for block in blocks)
-    if labelled:
-        blocks.append(legend(classes, max(width, 2 * SMALLEST_CELL)))
+    if any(labels is not None for _, _, labels in groups):
+        blocks.append(legend(classes, max(2 * SMALLEST_CELL, *(block.width for block in blocks))))
+    return stacked(blocks)
+
+
+def stacked(blocks: Sequence[Image.Image]) -> Image.Image:
+    """The blocks one below the other, with margins."""
     width = max(block.width for block in blocks) + 2 * MARGIN
     sheet = Image.new("RGB", (width, sum(block.height + MARGIN for block in blocks) + MARGIN), PAPER)
     top = MARGIN

@@ -28,7 +28,7 @@ def select(
     Raises ValueError for a class that does not exist, a share without a class, or where no training image is left.
     """
     if share is not None and with_class is None:
-        raise ValueError("share: needs with_class, the class that it is the share of")
+        raise ValueError("share: must come with the class that it is the share of")
     if share is not None and not 0 < share <= 1:
         raise ValueError(f"share: must be over 0 and at most 1, got {share}")
     if count is not None and count < 1:

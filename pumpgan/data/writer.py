@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import zlib
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,7 +45,7 @@ def new_folder(out: Path) -> Iterator[Path]:
     folder = final.parent / f".{final.name}.{os.getpid()}.partial"
     try:
         remove_abandoned(final)
-        folder.mkdir(parents=True)
+        make(folder, out)
         yield folder
         check_new(out)  # someone may have written there meanwhile
         publish(folder, final)
@@ -59,6 +60,16 @@ def new_folder(out: Path) -> Iterator[Path]:
     finally:
         if folder.exists():
             shutil.rmtree(folder)
+
+
+def make(folder: Path, out: Path) -> None:
+    """Makes `folder` and those above it. Raises OSError, in terms of `out`, where that cannot be."""
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(f"{out}: cannot be made ({error.strerror}); choose another place") from error
 
 
 def publish(folder: Path, final: Path) -> None:
@@ -207,15 +218,17 @@ class DatasetWriter:
         }
 
     def _write_pair(self, name: str, image: NDArray[np.uint8], label: NDArray[np.uint8] | None) -> None:
-        write_file(self.folder / "images" / f"{name}.png", png(Image.fromarray(image)))
+        # Grain holds no repeats worth the search: with run lengths alone files are as small, in a third of the time.
+        content = png(Image.fromarray(image), compress_type=zlib.Z_RLE)
+        write_file(self.folder / "images" / f"{name}.png", content)
         if label is not None:
             write_file(self.folder / "labels" / f"{name}.png", label_png(label, self.palette))
 
 
-def png(image: Image.Image) -> bytes:
-    """The image as the bytes of a PNG file."""
+def png(image: Image.Image, **options: int) -> bytes:
+    """The image as the bytes of a PNG file; options are those of Pillow's writer."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", **options)
     return buffer.getvalue()
 
 

@@ -4,7 +4,7 @@ A generator can hit the right number of pixels with crumbs everywhere or with on
 components, boundaries and neighbours are counted as well, and `compare` says what differs from real labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,10 +18,11 @@ PIXELS_AT_ONCE = 2**20
 IN_PLANE = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # 8 neighbours, none in another image
 
 # When generated labels are worth a warning: signs that distribution losses on earrings left in a small study.
-SLAB_PRESENCE, SLAB_PIXELS = 0.5, 0.7  # under half of the presence with at least 0.7 of the pixels
-TWICE = 2.0  # components or area above this many times real
+FEW, SLAB_PIXELS = 0.5, 0.7  # under half of the presence; slabs if with at least 0.7 of the pixels
+TWICE = 2.0  # presence, components or area above this many times real
 ADRIFT, USUAL = 0.8, 0.5  # a neighbour of half of the real components, met less than 0.8 times as often
 ENOUGH_IMAGES = 5  # shapes are judged where at least this many images of either side hold the class
+ENOUGH_EXPECTED = 15  # presence is judged where the one or the other side would have put it into so many images
 
 
 class PixelClass(Protocol):
@@ -184,8 +185,12 @@ def neighbours() -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
     return [((every, *here), (every, *there)) for here, there in pairs]
 
 
-def compare(real: LabelStatistics, generated: LabelStatistics) -> dict[str, Any]:
+def compare(
+    real: LabelStatistics, generated: LabelStatistics, *, asked: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """Generated labels beside real ones, JSON-ready.
+
+    asked: by class, the presence that was asked of the generator over the real one, where it is not 1.
 
     Returns:
         images {real, generated}, classes.NAME {real, generated: as of `result`; wasserstein: first Wasserstein distance
@@ -213,32 +218,46 @@ def compare(real: LabelStatistics, generated: LabelStatistics) -> dict[str, Any]
             "pixels_ratio": ratio(ours["pixels_percent"], theirs["pixels_percent"]),
         }
         if c > 0:
-            images = [result["images"] * f["presence_percent"] / 100 for result, f in ((left, theirs), (right, ours))]
-            warnings += class_warnings(name, classes[name], enough=min(images) >= ENOUGH_IMAGES)
+            counts = left["images"], right["images"]
+            warnings += class_warnings(name, classes[name], *counts, asked=(asked or {}).get(name, 1.0))
     return {"images": {"real": left["images"], "generated": right["images"]}, "classes": classes, "warnings": warnings}
 
 
-def class_warnings(name: str, figures: dict[str, Any], *, enough: bool) -> list[str]:
-    """What a class's labels say against a generator; `enough`: both sides show it often enough to judge its shape."""
+def class_warnings(
+    name: str, figures: dict[str, Any], real_images: int, generated_images: int, *, asked: float = 1.0
+) -> list[str]:
+    """What a class's labels say against a generator of which `asked` times the real presence is wanted."""
     real, ours = figures["real"], figures["generated"]
     if real["presence_percent"] and not ours["presence_percent"]:
-        return [f"{name}: vanished; real images show it in {real['presence_percent']:.1f} %"]
-    if not enough:
+        shown = f"{real['presence_percent']:.1f} % of the real ones"
+        return [f"{name}: vanished; none of {generated_images} generated labels has it, {shown} do"]
+    if real_images * real["presence_percent"] / 100 < ENOUGH_IMAGES:
         return []
     lines = []
-    if figures["presence_ratio"] < SLAB_PRESENCE and figures["pixels_ratio"] > SLAB_PIXELS:
+    drawn, expected = (
+        generated_images * percent / 100 for percent in (ours["presence_percent"], asked * real["presence_percent"])
+    )
+    wanted = f"real {real['presence_percent']:.1f} %" + (f", times {asked:.2g} asked" if asked != 1 else "")
+    if drawn < FEW * expected and figures["pixels_ratio"] > SLAB_PIXELS * asked and drawn >= ENOUGH_IMAGES:
         lines.append(
-            f"{name}: slabs; in {ours['presence_percent']:.1f} % of images (real {real['presence_percent']:.1f} %), "
+            f"{name}: slabs; in {ours['presence_percent']:.1f} % of images ({wanted}), "
             f"yet {ours['pixels_percent']:.3f} % of pixels (real {real['pixels_percent']:.3f} %)"
         )
+    elif max(drawn, expected) >= ENOUGH_EXPECTED and not FEW * expected <= drawn <= TWICE * expected:
+        much = "often" if drawn > expected else "rarely"
+        lines.append(f"{name}: too {much}; in {ours['presence_percent']:.1f} % of images, {wanted}")
+    if drawn < ENOUGH_IMAGES:
+        return lines
     if ours["components"] > TWICE * real["components"]:
         lines.append(f"{name}: crumbs; {ours['components']:.1f} pieces an image, real {real['components']:.1f}")
     if ours["area_pixels"] > TWICE * real["area_pixels"]:
         lines.append(f"{name}: blobs; {ours['area_pixels']:.1f} pixels where present, real {real['area_pixels']:.1f}")
-    for other, usual in [*real["touching_percent"].items(), ("any other class", real["touching_foreground_percent"])]:
-        met = (ours["touching_percent"] | {"any other class": ours["touching_foreground_percent"]})[other]
-        if usual >= 100 * USUAL and met < ADRIFT * usual:
-            lines.append(f"{name}: adrift; {met:.0f} % of its pieces touch {other}, real {usual:.0f} %")
+    usual = real["touching_percent"] | {"any other class": real["touching_foreground_percent"]}
+    met = ours["touching_percent"] | {"any other class": ours["touching_foreground_percent"]}
+    missed = [other for other in usual if usual[other] >= 100 * USUAL and met[other] < ADRIFT * usual[other]]
+    if missed:
+        touched = ", ".join(f"{other} {met[other]:.0f} % (real {usual[other]:.0f} %)" for other in missed)
+        lines.append(f"{name}: adrift; of its pieces touch {touched}")
     return lines
 
 

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from pumpgan.data.names import suggestion
-from pumpgan.losses.distribution import ShareTarget, gaussian_distance
+from pumpgan.losses.distribution import ShareTarget, share_distance
 from pumpgan.ops import label_stats
 from pumpgan.train.config import SemganConfig
 
 RATE = 0.02  # of the running means
 CHECK_EVERY = 16  # steps between two looks at whether it may begin
+RECENT = 512  # steps over which its weight should be steady
+PATIENCE = 8_000  # images after which labels are judged whatever they look like
 READY_IMAGES = 2_000  # for which every look must agree: a fresh generator's noise holds every class by chance
 
 
@@ -28,7 +30,8 @@ class ShareControl:
     def __init__(self, config: SemganConfig, real: ShareTarget, names: list[str], device: torch.device):
         self.config, self.real, self.names = config, real, names
         self.chosen = chosen_classes(config.dist_loss, names, real)
-        self.target = real.scaled(**config.target_factors())
+        self.target = scaled_target(config, real, names, self.chosen)
+        self.steered = self.target.only(self.chosen).to(device, torch.float32)
         classes = len(names)
         self.memory_size = memory_size(config, real, self.chosen)
         window = max(self.memory_size, 8 * config.batch)
@@ -42,8 +45,7 @@ class ShareControl:
             "adversarial_norm": torch.zeros([], device=device),
             "loss_norm": torch.zeros([], device=device),
             "capped": torch.zeros([], device=device),  # running fraction of steps at the cap
-            "least_weight": torch.tensor(math.inf, device=device),
-            "most_weight": torch.zeros([], device=device),
+            "weights": torch.zeros(RECENT, device=device),  # of the last steps, newest first; 0: none yet
             "soft_mean": torch.zeros(classes, device=device),  # running
         }
 
@@ -73,7 +75,8 @@ class ShareControl:
         pull = None
         if steering:
             filled = min(int(self.state["seen"]), self.memory_size)
-            loss = gaussian_distance(shares, self.target, self.chosen, self.state["soft"][:filled])
+            memory = self.state["soft"][:filled, self.chosen]
+            loss = share_distance(self.config.dist_kind, shares[:, self.chosen], self.steered, memory)
             (pull,) = torch.autograd.grad(loss, logits)
             pull, weight = self._weigh(pull, adversarial, images)
             scalars = {"dist/loss": loss.detach(), "dist/weight": weight, "dist/capped": self.state["capped"].clone()}
@@ -88,15 +91,13 @@ class ShareControl:
         for name, norm in (("loss_norm", pull_norm), ("adversarial_norm", adversarial_norm)):
             mean = torch.where(state[name] == 0, norm, state[name].lerp(norm, RATE))
             state[name] = torch.where(pulls, mean, state[name])
-        if config.dist_lambda:
-            weight = torch.full_like(pull_norm, config.dist_lambda)
-        else:
+        wanted = weight = torch.full_like(pull_norm, config.dist_lambda)
+        if not config.dist_lambda:
             wanted = config.dist_balance * state["adversarial_norm"] / state["loss_norm"]
             most = 2 * config.dist_balance * state["adversarial_norm"] / pull_norm
             weight = torch.where(pulls, torch.minimum(wanted, most), 0.0)
             state["capped"] = state["capped"].lerp((wanted > most).float(), RATE)
-        state["least_weight"] = torch.where(pulls, torch.minimum(state["least_weight"], weight), state["least_weight"])
-        state["most_weight"] = torch.maximum(state["most_weight"], weight)
+        state["weights"] = torch.where(pulls, torch.cat([wanted[None], state["weights"][:-1]]), state["weights"])
         if config.dist_decay:
             weight = weight * 0.5 ** ((images - int(state["started"])) / (config.dist_decay * 1000))
         return pull * weight, weight
@@ -139,10 +140,18 @@ class ShareControl:
         presence, share = (window > 0).double().mean(dim=0).tolist(), window.double().mean(dim=0).tolist()
         return {name: (presence[c], share[c]) for c, name in enumerate(self.names)}
 
+    def may_be_judged(self, images: int) -> bool:
+        """Whether labels after so many images can be held against the generator."""
+        return self.established or images >= PATIENCE
+
+    def asked_presence(self) -> dict[str, float]:
+        """{class: presence in its target over the real one} of the steered classes."""
+        return {self.names[c]: float(self.target.presence[c] / self.real.presence[c]) for c in self.chosen}
+
     def alarms(self, images: int) -> list[str]:
         """What about the steering itself deserves a warning after so many images, in sentences."""
         found: list[str] = []
-        if not self.chosen or images < 4 * READY_IMAGES:
+        if not self.chosen or images < PATIENCE:
             return found
         if not self.started and self.config.dist_start == "auto":
             return [f"dist-loss {self.config.dist_loss}: has not begun; common classes are not drawn often enough yet"]
@@ -163,8 +172,9 @@ class ShareControl:
                 found.append(f"{name}: its statistics rest on {vectors:.1f} expected occurrences; raise --dist-memory")
         if float(state["capped"]) > 0.3:
             found.append(f"dist-loss: at its cap in {100 * float(state['capped']):.0f} % of the steps")
-        if float(state["most_weight"]) > 100 * float(state["least_weight"]):
-            found.append("dist-loss: its weight has moved more than a hundredfold")
+        weights = state["weights"][state["weights"] > 0]
+        if len(weights) and float(weights.max()) > 100 * float(weights.min()):
+            found.append(f"dist-loss: its weight has moved more than a hundredfold within {len(weights)} steps")
         return found
 
 
@@ -185,6 +195,16 @@ def chosen_classes(asked: str, names: list[str], real: ShareTarget) -> list[int]
             raise ValueError(f"--dist-loss: no training label has a pixel of {name!r}, so there is no share to aim at")
         chosen.append(c)
     return sorted(set(chosen))
+
+
+def scaled_target(config: SemganConfig, real: ShareTarget, names: list[str], chosen: list[int]) -> ShareTarget:
+    """The target of `--dist-target`; ValueError where a steered class would have to fill more than the image."""
+    target = real.scaled(**config.target_factors())
+    for c in chosen:
+        if target.mean[c] > 1:
+            share = f"{100 * float(target.mean[c]):.0f} % of the pixels"
+            raise ValueError(f"--dist-target: {config.dist_target} asks {names[c]} to hold {share} on average")
+    return target
 
 
 def skipped_classes(asked: str, names: list[str], real: ShareTarget) -> list[str]:

@@ -59,6 +59,12 @@ class Journal:
             left = max(0.0, 60 * minutes - self.elapsed)
             self.bar.set_description_str(f"{left // 60:.0f}:{left % 60:02.0f} left", refresh=False)
 
+    def figures(self, step: int, scalars: dict[str, float]) -> None:
+        """One line in log.jsonl, of what is looked at more seldom than losses."""
+        self._write({"step": step} | scalars)
+        for name, value in scalars.items():
+            self.events.add_scalar(name, value, step)
+
     def warn(self, step: int, warnings: list[str]) -> None:
         self._write({"step": step, "warnings": warnings})
         for warning in warnings:

@@ -1,7 +1,8 @@
-"""What a run shows of itself: a sheet of generated and real images with their labels, and warnings about the labels."""
+"""What a run shows of itself: a sheet of images with their labels, and figures and warnings about the labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from pumpgan.train.seeds import derived_seed
 from pumpgan.train.semgan import Semgan
 
 SHOWN = 16  # images of a sheet, generated and real alike
-JUDGED = 256  # generated label maps behind the warnings
+JUDGED = 256  # generated label maps behind figures and warnings
 CHUNK = 32
 FAR_APART = 2.0  # presence in the averaged over that in the raw generator, or the inverse
 
@@ -35,7 +36,7 @@ class Sampler:
         self.real = real
 
     def __call__(self, gan: Semgan) -> list[str]:
-        """Writes the sheet of this step; returns warnings about the generated labels."""
+        """Writes the sheet of this step and logs its labels' figures; returns warnings about them."""
         drawn = draw(gan.averaged, JUDGED if gan.step else SHOWN, gan.config.seed, gan.device)
         labels = drawn.labels.argmax(dim=1).to(torch.uint8)
         groups = [
@@ -46,11 +47,15 @@ class Sampler:
         (self.run / "samples").mkdir(exist_ok=True)
         save_png(sheet, self.run / "samples" / f"{gan.step:08d}.png")
         self.journal.picture(gan.step, "samples", np.asarray(sheet.convert("RGB")))
-        if not gan.control.established:
-            return []  # early images lack what every real one has; nothing to warn about yet
+        if not gan.step:
+            return []
         generated = LabelStatistics(self.classes)
         generated.update(labels)
-        return compare(self.real, generated)["warnings"] + self._disagreements(gan, labels)
+        compared = compare(self.real, generated, asked=gan.control.asked_presence())
+        self.journal.figures(gan.step, figures(compared))
+        if not gan.control.may_be_judged(gan.images):
+            return []  # early images lack what every real one has; nothing to warn about yet
+        return compared["warnings"] + self._disagreements(gan, labels)
 
     def _disagreements(self, gan: Semgan, labels: Tensor) -> list[str]:
         """Classes that the averaged generator draws far more or less often than the raw one."""
@@ -63,6 +68,18 @@ class Sampler:
                     f"{100 * raw:.0f} % of the raw one's"
                 )
         return found
+
+
+def figures(compared: dict[str, Any]) -> dict[str, float]:
+    """Of the averaged generator's labels, by class: presence, pixels, their distance to the real shares, and pieces."""
+    values: dict[str, float] = {}
+    for name, entry in compared["classes"].items():
+        ours = entry["generated"]
+        values |= {f"averaged/{name}/{key}": ours[key] for key in ("presence_percent", "pixels_percent")}
+        values[f"averaged/{name}/wasserstein"] = entry["wasserstein"]
+        if ours["components"] is not None:  # none where no label has the class
+            values[f"averaged/{name}/components"] = ours["components"]
+    return values
 
 
 @torch.no_grad()

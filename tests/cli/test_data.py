@@ -21,7 +21,7 @@ def test_a_source_becomes_a_dataset_that_is_sound(tmp_path):
     folder = label_maps(tmp_path / "from")
     said = run("import", "label-maps", "--from", folder, "--out", tmp_path / "set", "--resolution", 32)
     assert "train: 4 images, 4 labelled" in said and "earring in 4" in said
-    assert said == run("check", tmp_path / "set")
+    assert said.endswith("--class-names names ids of your own\n") and run("check", tmp_path / "set") in said
 
 
 def test_a_fault_of_the_source_is_told_without_a_trace(tmp_path):

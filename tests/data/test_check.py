@@ -71,7 +71,7 @@ FAULTS = {
     "image label is unknown": (lambda f: rewrite(f, "noise_1", image_label="odd"), "noise_1: image label 'odd'"),
     "line is not JSON": (lambda f: (f / "images.jsonl").write_text("{\n"), "line 1"),
     "metadata is not JSON": (lambda f: (f / "dataset.json").write_text("{"), r"dataset\.json: not JSON"),
-    "label is gone": (lambda f: (f / "labels" / "noise_1.png").unlink(), "say 9 train labelled, there are 8"),
+    "label is gone": (lambda f: (f / "labels" / "noise_1.png").unlink(), r"labels/noise_1\.png: no such file; every"),
 }
 
 
@@ -95,3 +95,10 @@ def test_all_faults_are_named_at_once(tmp_path):
 
 def test_a_folder_that_is_no_dataset_has_one_fault(tmp_path):
     assert len(check(tmp_path)) == 1
+
+
+def test_a_label_that_is_gone_from_among_unlabelled_images_is_one_of_those_named(tmp_path):
+    miniature(tmp_path / "set", unlabelled=3)
+    (tmp_path / "set" / "labels" / "noise_1.png").unlink()
+    (fault,) = check(tmp_path / "set")
+    assert fault.endswith("say 7 train labelled, there are 6; without a label are noise_1, noise_9, noise_10")

@@ -58,7 +58,7 @@ def test_unlabelled_images_count_as_neither_with_nor_without(tmp_path):
     ("options", "message"),
     [
         (dict(with_class="earing"), "did you mean 'earring'"),
-        (dict(share=0.5), "needs with_class"),
+        (dict(share=0.5), "share: must come with the class"),
         (dict(with_class="earring", share=0.0), "share: must be over 0"),
         (dict(count=0), "count: must be at least 1"),
     ],

@@ -169,12 +169,45 @@ EMPTY = "000000 000000 000000 000000"
         (["110000 000000 000000 000000"] * 20, ["101010 000000 100000 000000"] * 20, "dot: crumbs"),
         (["110000 000000 000000 000000"] * 20, ["111110 000000 000000 000000"] * 20, "dot: blobs"),
         (["150000 000000 000000 000000"] * 20, ["100500 000000 000000 000000"] * 20, "dot: adrift"),
+        (
+            ["110000 000000 000000 000000"] * 20,
+            ["110000 000000 000000 000000"] * 9 + [EMPTY] * 11,
+            "dot: too rarely; in 45.0 % of images, real 100.0 %",
+        ),
+        (
+            ["110000 000000 000000 000000"] * 7 + [EMPTY] * 13,
+            ["110000 000000 000000 000000"] * 15 + [EMPTY] * 5,
+            "dot: too often; in 75.0 % of images, real 35.0 %",
+        ),
     ],
 )
 def test_each_sign_of_a_failing_generator_is_named(real, generated, sign):
     compared = compare(statistics(*real), statistics(*generated))
     assert any(line.startswith(sign) for line in compared["warnings"]), compared["warnings"]
     assert sign in table(compared)
+
+
+def test_a_class_that_lost_all_its_neighbours_is_told_once():
+    real, generated = ["550000 510000 000000 000000"] * 20, ["550000 550000 000000 000001"] * 20
+    warnings = compare(statistics(*real), statistics(*generated))["warnings"]
+    (line,) = [warning for warning in warnings if warning.startswith("dot")]
+    assert line == "dot: adrift; of its pieces touch bar 0 % (real 100 %), any other class 0 % (real 100 %)"
+
+
+def test_presence_is_not_judged_on_a_handful_of_images():
+    some, none = "110000 000000 000000 000000", EMPTY
+    real, generated = statistics(*[some] * 14, *[none] * 6), statistics(*[some] * 5, *[none] * 15)
+    assert compare(real, generated)["warnings"] == []  # 14 were to be expected and 5 came
+
+
+def test_a_presence_that_was_asked_for_is_not_warned_of():
+    some, none = "110000 000000 000000 000000", EMPTY
+    real, generated = statistics(*[some] * 8, *[none] * 12), statistics(*[some] * 17, *[none] * 3)
+    (line,) = compare(real, generated)["warnings"]
+    assert line.startswith("dot: too often")
+    assert compare(real, generated, asked={"dot": 2.0})["warnings"] == []
+    (line,) = compare(generated, real, asked={"dot": 1.1})["warnings"]
+    assert line == "dot: too rarely; in 40.0 % of images, real 85.0 %, times 1.1 asked"
 
 
 def test_shapes_are_not_judged_on_a_handful_of_images():

@@ -7,21 +7,16 @@ import torch
 from plates import PLATE_CLASSES
 from small_gan import CLASSES, small_gan
 
-from pumpgan.losses.distribution import ShareTarget, gaussian_distance, hard_shares
+from pumpgan.losses.distribution import KINDS, ShareTarget, hard_shares, share_distance
 from pumpgan.ops import label_stats
 from pumpgan.train import checkpoint as checkpoints
 from pumpgan.train.config import SemganConfig
-from pumpgan.train.distribution import READY_IMAGES, ShareControl
+from pumpgan.train.distribution import READY_IMAGES, RECENT, ShareControl
 from pumpgan.train.samples import Sampler
 from pumpgan.train.semgan import take_step
 
 LATE = 100 * READY_IMAGES  # images after which nothing is excused as early
-REAL = ShareTarget(
-    mean=torch.tensor([0.8, 0.15, 0.05]),
-    std=torch.tensor([0.1, 0.1, 0.05]),
-    presence=torch.tensor([1.0, 0.9, 0.5]),
-    pixels=256,
-)
+REAL = ShareTarget.of_shares(torch.tensor([[0.7, 0.2, 0.1], [0.9, 0.1, 0.0]], dtype=torch.float64), pixels=256)
 
 
 def steering(**options) -> ShareControl:
@@ -30,10 +25,10 @@ def steering(**options) -> ShareControl:
     control = ShareControl(config, REAL, CLASSES, torch.device("cpu"))
     state = control.state
     state["hard"][:, 0], state["hard"][::2, 2] = 0.8, 0.1
-    state["soft_mean"] = REAL.mean.clone()
+    state["soft_mean"] = REAL.mean.float()
     state["seen"] = torch.tensor(10 * len(state["hard"]))
     state["started"] = torch.tensor(0)
-    state["least_weight"], state["most_weight"] = torch.tensor(1.0), torch.tensor(90.0)
+    state["weights"][:2] = torch.tensor([1.0, 90.0])
     state["capped"] = torch.tensor(0.29)
     return control
 
@@ -81,8 +76,22 @@ def test_a_pull_that_is_often_at_its_cap_is_told():
 
 def test_a_weight_that_moved_a_hundredfold_is_told():
     control = steering()
-    control.state["most_weight"] = torch.tensor(101.0)
-    assert control.alarms(LATE) == ["dist-loss: its weight has moved more than a hundredfold"]
+    control.state["weights"][5] = 101.0
+    assert control.alarms(LATE) == ["dist-loss: its weight has moved more than a hundredfold within 3 steps"]
+
+
+def test_a_weight_that_moved_long_ago_is_not():
+    control = ShareControl(steering().config, REAL, CLASSES, torch.device("cpu"))
+    logits = torch.randn(4, 3, 16, 16, requires_grad=True)
+
+    def moved(size: float, steps: int) -> bool:
+        for _ in range(steps):
+            control.gradient(logits, torch.full_like(logits, size), step=0, images=0)
+        return any("hundredfold" in alarm for alarm in control.alarms(LATE))
+
+    assert not moved(1e4, 3)
+    assert moved(1.0, RECENT - 1)  # its mean falls slowly, by more than a hundredfold
+    assert not moved(1.0, RECENT)
 
 
 def test_a_loss_that_never_began_is_told():
@@ -101,8 +110,8 @@ def test_steps_move_the_figures_that_alarms_read():
         _, scalars = control.gradient(logits, adversarial, step=i, images=4 * i)
         weights.append(float(scalars["dist/weight"]))
     state = control.state
-    assert min(weights) < weights[-1] < max(weights)
-    assert (float(state["least_weight"]), float(state["most_weight"])) == (min(weights), max(weights))
+    kept = state["weights"][:20].tolist()
+    assert kept[-1] == weights[0] and kept[0] >= weights[-1] and not state["weights"][20:].any()
     assert int(state["seen"]) == 80 and 0 <= float(state["capped"]) <= 1
 
 
@@ -137,10 +146,10 @@ def test_straight_through_counts_pixels_forward_and_softly_backward():
     control = steering(dist_counts="straight-through", dist_lambda=1.0, dist_memory=0)
     pull, scalars = control.gradient(logits, adversarial, step=0, images=0)
     hard = hard_shares(logits.argmax(dim=1), 3).float()
-    torch.testing.assert_close(scalars["dist/loss"], gaussian_distance(hard, REAL, [2]))
+    torch.testing.assert_close(scalars["dist/loss"], share_distance("gaussian", hard[:, [2]], REAL.only([2])))
     # Backward: the loss's gradient at the counted shares, through the soft ones.
     counted = hard.clone().requires_grad_(True)
-    (at_shares,) = torch.autograd.grad(gaussian_distance(counted, REAL, [2]), counted)
+    (at_shares,) = torch.autograd.grad(share_distance("gaussian", counted[:, [2]], REAL.only([2])), counted)
     soft, _ = label_stats(logits, temperature=0.1)
     (expected,) = torch.autograd.grad(soft, logits, at_shares)
     assert expected.any()
@@ -159,11 +168,13 @@ def test_soft_counts_are_the_default():
     control = steering(dist_memory=0)
     _, scalars = control.gradient(logits, torch.ones_like(logits), step=0, images=0)
     soft, _ = label_stats(logits.detach(), temperature=0.1)
-    torch.testing.assert_close(scalars["dist/loss"], gaussian_distance(soft, REAL, [2]))
+    torch.testing.assert_close(scalars["dist/loss"], share_distance("gaussian", soft[:, [2]], REAL.only([2])))
 
 
-def test_without_a_memory_a_run_steps_is_stored_and_goes_on_alike(tmp_path):
-    options = dict(dist_loss="hole", dist_start="0", dist_memory=0)
+@pytest.mark.parametrize("memory", [0, 10])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_of_any_kind_is_stored_and_goes_on_alike(kind, memory, tmp_path):
+    options = dict(dist_loss="hole", dist_start="0", dist_kind=kind, dist_memory=memory)
     gan, step = small_gan(**options)
     other, _ = small_gan(**options)
     for _ in range(2):
@@ -173,7 +184,7 @@ def test_without_a_memory_a_run_steps_is_stored_and_goes_on_alike(tmp_path):
     checkpoints.save_checkpoint(tmp_path, *gan.tensors(), state, snapshot=False)
     stored = checkpoints.latest(tmp_path)
     other.load_tensors(*(stored.tensors(name) for name in checkpoints.FILES), stored.step)
-    assert other.control.state["soft"].shape == (0, 3)
+    assert other.control.state["soft"].shape == (memory, 3)
     for run in (gan, other):
         torch.manual_seed(5)
         step._fakes = None

@@ -12,8 +12,9 @@ NAMES = ["background", "hat", "earring"]
 
 
 def target(*presence: float) -> ShareTarget:
-    p = torch.tensor(presence)
-    return ShareTarget(p / 10, p / 10, p, 1024)
+    """Each class in so many of 100 images, a tenth of each; the means are a tenth of the presences."""
+    shares = (torch.arange(100)[:, None] < 100 * torch.tensor(presence, dtype=torch.float64)).double() / 10
+    return ShareTarget.of_shares(shares, 1024)
 
 
 def test_a_class_that_does_not_exist_gets_its_nearest_name():
@@ -79,6 +80,13 @@ def test_the_pull_is_balanced_against_the_adversarial_gradient_and_capped():
     assert pull.norm().item() == pytest.approx(2 * 0.5 * adversarial.norm().item(), rel=1e-3)
 
 
+def test_a_target_that_no_image_can_hold_is_refused():
+    real = target(1, 1, 0.3)
+    ShareControl(SemganConfig(dist_loss="earring", dist_target="mean=11"), real, NAMES, torch.device("cpu"))
+    with pytest.raises(ValueError, match="mean=11 asks hat to hold 110 % of the pixels"):
+        ShareControl(SemganConfig(dist_loss="hat", dist_target="mean=11"), real, NAMES, torch.device("cpu"))
+
+
 def test_decay_halves_the_pull_every_so_many_images():
     config = SemganConfig(dist_loss="hat", dist_start="0", dist_lambda=3.0, dist_decay=1.0, dist_memory=0)
     control = ShareControl(config, target(1, 0.6, 0.3), NAMES, torch.device("cpu"))
@@ -88,15 +96,20 @@ def test_decay_halves_the_pull_every_so_many_images():
 
 
 @pytest.mark.parametrize("counts", ["soft", "straight-through"])
-def test_following_the_pull_alone_leads_to_the_real_share(counts):
-    real = ShareTarget(torch.tensor([0.7, 0.25, 0.05]), torch.tensor([0.1, 0.1, 0.02]), torch.ones(3), 1024)
-    config = SemganConfig(dist_loss="hat,earring", dist_start="0", dist_lambda=1.0, dist_counts=counts, dist_memory=0)
+@pytest.mark.parametrize("kind", ["gaussian", "wasserstein", "energy"])  # a histogram sees only the bins beside
+def test_following_the_pull_alone_leads_to_the_real_share(kind, counts):
+    deviates = torch.linspace(-1.7, 1.7, 200, dtype=torch.float64)
+    shares = torch.stack([0.7 + deviates * 0, 0.25 + 0.1 * deviates, 0.05 + 0.02 * deviates.flip(0)], dim=1)
+    real = ShareTarget.of_shares(shares, 1024)
+    stated = dict(dist_loss="hat,earring", dist_start="0", dist_lambda=1.0, dist_memory=0)
+    config = SemganConfig(**stated, dist_kind=kind, dist_counts=counts)
     control = ShareControl(config, real, NAMES, torch.device("cpu"))
     logits = torch.randn(16, 3, 32, 32) / 10
     for step in range(400):
         leaf = logits.clone().requires_grad_(True)
         pull, _ = control.gradient(leaf, torch.ones_like(leaf), step=step, images=step)
-        logits = logits - 2.0 * pull / pull.norm() if pull.norm() > 0 else logits
+        logits = logits - 2.0 * 0.99**step * pull / pull.norm() if pull.norm() > 0 else logits
     soft, hard = label_stats(logits, temperature=config.dist_temperature)
-    shares = soft.mean(dim=0) if counts == "soft" else hard.float().mean(dim=0) / 1024
-    torch.testing.assert_close(shares, real.mean, rtol=0.25, atol=0.0)
+    shares = soft if counts == "soft" else hard.float() / 1024
+    # Not the mean: 16 vectors that are never drawn afresh leave the largest of them where energy does not see it.
+    torch.testing.assert_close(shares.median(dim=0).values.double(), real.mean, rtol=0.25, atol=0.0)

@@ -20,12 +20,13 @@ from pumpgan.data.dataset import Dataset, Entry, raise_faults
 from pumpgan.data.importers.celebamask_hq import plan_celebamask_hq
 from pumpgan.data.importers.crops import Cut, cut_crops, cut_whole, draws_until
 from pumpgan.data.importers.deeppcb import plan_deeppcb
+from pumpgan.data.importers.full_photographs import full_photographs
 from pumpgan.data.importers.label_maps import plan_label_maps
 from pumpgan.data.importers.magnetic_tile import plan_magnetic_tile
 from pumpgan.data.importers.mvtec import plan_mvtec
 from pumpgan.data.importers.photograph import Photograph, Pixels, Plan
 from pumpgan.data.importers.pump import plan_pump
-from pumpgan.data.importers.synthetic import plan_synthetic_face
+from pumpgan.data.importers.synthetic import plan_synthetic_face, plan_synthetic_pump
 from pumpgan.data.names import suggestion
 from pumpgan.data.registration import Reference
 from pumpgan.data.splits import rarest_kinds, split_groups
@@ -39,8 +40,9 @@ IMPORTERS: dict[str, Callable[..., Plan]] = {
     "label-maps": plan_label_maps,
     "celebamask-hq": plan_celebamask_hq,
     "synthetic-face": plan_synthetic_face,
+    "synthetic-pump": plan_synthetic_pump,
 }
-READS_NOTHING = frozenset(("synthetic-face",))
+READS_NOTHING = frozenset(("synthetic-face", "synthetic-pump"))
 
 Drawn = list[tuple[Entry, Pixels, Pixels | None]]
 
@@ -54,14 +56,15 @@ class ImportOptions:
     """What an import can be told; None leaves it to the source. A source refuses what it has no use for."""
 
     resolution: int | None = option("Pixels a side of the images written (faces 64, parts 128).")
-    count: int | None = option("Photographs to take, drawn by seed, or faces to draw (2000).")
-    seed: int = option("Seed of the crops, of the drawn faces and of --count.", 0)
-    patches: int | None = option("Random crops a photograph; 0 takes the whole of it (0; pump: 64).")
+    count: int | None = option("Photographs to take, drawn by seed; or to draw: faces (2000), pumps (200).")
+    seed: int = option("Seed of the crops, of what is drawn and of --count.", 0)
+    patches: int | None = option("Random crops a photograph; 0 takes the whole of it (0; pumps: 64).")
     crop: int = option("Side of a crop, in the photograph's pixels.", 256)
     with_defect: int = option("Draw on, keeping only crops with a defect, until train has this many.", 0)
     mask_threshold: int | None = option("A mask's pixel is a defect if brighter than this (127).")
     no_mask: str | None = option("What an image without mask is; else it is refused.", choices=("good", "unlabelled"))
     classes: str | None = option("One class of defects, or one a kind (merged).", choices=("merged", "kinds"))
+    class_names: str | None = option("Names of a label map's ids from 0 on, as good,scratch,dent (CelebAMask-HQ's).")
 
     def __post_init__(self):
         for name, low, high in (
@@ -86,9 +89,16 @@ class ImportOptions:
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
 
-def import_dataset(source: str, out: str | Path, folder: str | Path | None = None, **options: Any) -> Dataset:
+def import_dataset(
+    source: str,
+    out: str | Path,
+    folder: str | Path | None = None,
+    photographs: str | Path | None = None,
+    **options: Any,
+) -> Dataset:
     """Makes a dataset at `out` (absent or empty) from `folder`, which holds the layout of `source`.
 
+    photographs: where a source that reads nothing also writes its photographs in full (absent or empty).
     options: the fields of `ImportOptions`. All faults of the source are found and the first five reported together
     before anything appears at `out`. The same source and options give the same files, however many workers.
 
@@ -98,6 +108,9 @@ def import_dataset(source: str, out: str | Path, folder: str | Path | None = Non
     check_new(out)
     if folder is None and source not in READS_NOTHING:
         raise ValueError(f"from: {source} needs the folder to read")
+    kept = None if photographs is None else Path(photographs)
+    if kept is not None:
+        check_apart(source, out, kept)
     folder = None if folder is None else Path(folder)
     if folder is not None and not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
@@ -106,24 +119,25 @@ def import_dataset(source: str, out: str | Path, folder: str | Path | None = Non
     if "crop" in chosen.given() and not patches and not chosen.with_defect:
         raise ValueError("crop: without patches photographs are taken whole; give patches or with_defect too")
     splits = split_groups(rarest_kinds((p.group, p.kind) for p in plan.photographs))
-    photographs, faults = plan.photographs, list(plan.faults)
-    if not photographs and not faults:
+    taken, faults = plan.photographs, list(plan.faults)
+    if not taken and not faults:
         raise ValueError(f"{folder}: holds no images of the layout {source}")
     if chosen.count is not None and source not in READS_NOTHING and not faults:
-        photographs = draw_photographs(photographs, chosen.count, chosen.seed)
+        taken = draw_photographs(taken, chosen.count, chosen.seed)
     extra: dict[str, list[int]] = {}
     if chosen.with_defect:
         extra, more = draws_until(
-            [p for p in photographs if splits[p.group] == "train"],
+            [p for p in taken if splits[p.group] == "train"],
             patches=patches,
             crop=chosen.crop,
             seed=chosen.seed,
             with_defect=chosen.with_defect,
         )
-        raise_faults(str(folder), faults + more)
+        raise_faults(str(folder or source), faults + more)
     side = chosen.resolution or plan.resolution
     reference = None if plan.reference is None or faults else Reference(plan.reference())
-    with DatasetWriter(
+    keeping = full_photographs(kept, plan)
+    writing = DatasetWriter(
         out,
         name=source,
         classes=plan.classes,
@@ -136,10 +150,12 @@ def import_dataset(source: str, out: str | Path, folder: str | Path | None = Non
             "folder": None if folder is None else str(folder.resolve()),
             "options": chosen.given(),
         },
-    ) as writer:
+    )
+    with keeping as keep, writing as writer:
 
         def draw(photograph: Photograph) -> Drawn:
             image, label = photograph.read()
+            keep(photograph.name, image, label)
             if patches or chosen.with_defect:
                 wanted = {*range(patches), *extra.get(photograph.name, [])}
                 cuts = list(cut_crops(photograph, image, label, side, chosen.crop, chosen.seed, wanted))
@@ -148,7 +164,7 @@ def import_dataset(source: str, out: str | Path, folder: str | Path | None = Non
             shift = None if reference is None else reference.shift(image)
             return [(entry_of(plan, photograph, splits[photograph.group], c, shift), c.image, c.label) for c in cuts]
 
-        for photograph, future in in_order(draw, photographs):
+        for photograph, future in in_order(draw, taken):
             try:
                 drawn = future.result()
             except (OSError, ValueError) as error:
@@ -162,6 +178,16 @@ def import_dataset(source: str, out: str | Path, folder: str | Path | None = Non
     return Dataset.open(out)
 
 
+def check_apart(source: str, out: Path, photographs: Path) -> None:
+    """Raises ValueError or OSError unless photographs of `source` can be written there, beside a dataset at `out`."""
+    if source not in READS_NOTHING:
+        raise ValueError(f"photographs: {source} reads photographs, they need no second copy; leave it out")
+    first, second = out.resolve(), photographs.resolve()
+    if first.is_relative_to(second) or second.is_relative_to(first):
+        raise ValueError(f"photographs: must be another folder than the dataset's, and not in it, got {photographs}")
+    check_new(photographs)
+
+
 def importer_of(source: str) -> Callable[..., Plan]:
     """The importer called `source`. Raises ValueError, with the nearest name, where there is none."""
     if source not in IMPORTERS:
@@ -169,11 +195,17 @@ def importer_of(source: str) -> Callable[..., Plan]:
     return IMPORTERS[source]
 
 
+def layout_of(source: str) -> str:
+    """What the folder of a source holds, as its importer says of itself; of a drawn one, what is drawn."""
+    importer = importer_of(source)
+    return inspect.getdoc(importer if source in READS_NOTHING else inspect.getmodule(importer)) or ""
+
+
 def own_options(source: str, importer: Callable[..., Plan], chosen: ImportOptions) -> dict[str, Any]:
     """The given options that the importer understands. Raises ValueError where one is given that nothing would use."""
     understood = inspect.signature(importer).parameters
     given = chosen.given()
-    for name in ("mask_threshold", "no_mask", "classes"):
+    for name in ("mask_threshold", "no_mask", "classes", "class_names"):
         if name in given and name not in understood:
             raise ValueError(f"{name}: {source} has no use for it; leave it out")
     return {name: value for name, value in given.items() if name in understood}

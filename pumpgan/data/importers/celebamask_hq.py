@@ -6,21 +6,22 @@ is not there has no file. They overlap, so they are painted in the release's ord
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from pumpgan.data.dataset import FACE_CLASSES, open_image, read_image
+from pumpgan.data.dataset import FACE_CLASSES
 from pumpgan.data.importers.photograph import (
     IMAGE_SUFFIXES,
     Photograph,
     Pixels,
     Plan,
-    factor_between,
     files_by_stem,
-    image_size,
+    noted,
+    read_grey,
+    read_pair,
+    size_with_masks,
 )
 
 FACE_RESOLUTION = 64
@@ -77,40 +78,19 @@ def plan_celebamask_hq(folder: Path, *, no_mask: str | None = None) -> Plan:
         if not parts and no_mask is None:
             faults.append(f"{path}: has no masks; --no-mask good or unlabelled takes it nevertheless")
             continue
-        try:
-            size = image_size(path)
-            for part in parts.values():
-                factor_between(size, image_size(part))
-        except OSError as error:
-            faults.append(str(error))
-        except ValueError as error:
-            faults.append(f"{part}: {error}")
-        else:
-            read_ids = partial(paint, parts) if parts else None
-            photographs.append(face(stem.zfill(5), path, read_ids, size, no_mask))
+        with noted(faults):
+            size_with_masks(path, *parts.values())
+            read = partial(read_pair, path, "RGB", partial(paint, parts) if parts else None, no_mask)
+            photographs.append(Photograph(stem.zfill(5), read, kind="face", group=stem.zfill(5)))
     return Plan(FACE_CLASSES, 3, "h", FACE_RESOLUTION, sorted(photographs, key=lambda p: p.name), faults=faults)
 
 
-def face(
-    name: str, path: Path, read_ids: Callable[[], Pixels] | None, size: tuple[int, int], no_mask: str | None
-) -> Photograph:
-    """A face whose `read_ids` gives the release's ids; without a mask it is all background or unlabelled, as said."""
-
-    def read() -> tuple[Pixels, Pixels | None]:
-        image = read_image(path, "RGB")
-        if read_ids is not None:
-            return image, FACE_ID_OF_PART[read_ids()]
-        return image, np.zeros(size, np.uint8) if no_mask == "good" else None
-
-    return Photograph(name, read, kind="face", group=name)
-
-
 def paint(parts: dict[str, Path]) -> Pixels:
-    """The release's ids from the masks of the parts (at least one), uint8 [H, W]."""
-    masks = {part: np.asarray(open_image(parts[part]).convert("L")) > 127 for part in PARTS if part in parts}
+    """The ids of FACE_CLASSES from the masks of the parts (at least one), uint8 [H, W]."""
+    masks = {part: read_grey(parts[part]) > 127 for part in PARTS if part in parts}
     ids = np.zeros(next(iter(masks.values())).shape, np.uint8)
     for part, mask in masks.items():
         if mask.shape != ids.shape:
             raise ValueError(f"{parts[part]}: must be as large as the other masks of this face")
-        ids[mask] = PARTS.index(part)
+        ids[mask] = FACE_ID_OF_PART[PARTS.index(part)]
     return ids

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -111,7 +111,7 @@ def draws_until(
     Returns the positions of the kept draws beyond the first `patches`, and the faults met in reading.
     """
     hits, faults = 0, []
-    turns: list[tuple[str, Pixels, Iterator[Box]]] = []
+    turns: list[tuple[str, Callable[[Box], bool], Iterator[Box]]] = []
     for photograph in photographs:
         try:
             image, label = photograph.read()
@@ -123,9 +123,9 @@ def draws_until(
         label, area = fit_label(label, image.shape[:2]), area_of(photograph, image)
         if not cut(label, area).any():
             continue
-        drawn = boxes(photograph.name, seed, area, crop)
-        hits += sum(bool(cut(label, box).any()) for box in itertools.islice(drawn, patches))
-        turns.append((photograph.name, label, drawn))
+        drawn, hit = boxes(photograph.name, seed, area, crop), defect_in(label)
+        hits += sum(map(hit, itertools.islice(drawn, patches)))
+        turns.append((photograph.name, hit, drawn))
     kept: dict[str, list[int]] = {}
     if faults or hits >= with_defect:
         return kept, faults
@@ -133,10 +133,22 @@ def draws_until(
         return kept, [f"with-defect: no training photograph has a defect, {with_defect} crops with one wanted"]
     draw = patches
     while True:
-        for name, label, drawn in turns:
-            if cut(label, next(drawn)).any():
+        for name, hit, drawn in turns:
+            if hit(next(drawn)):
                 kept.setdefault(name, []).append(draw)
                 hits += 1
                 if hits == with_defect:
                     return kept, faults
         draw += 1
+
+
+def defect_in(label: Pixels) -> Callable[[Box], bool]:
+    """Tells of a box whether any defect is in it. Keeps the defects' pixels alone: labels of all photographs together
+    would not fit."""
+    rows, columns = (at.astype(np.int32) for at in np.nonzero(label))
+
+    def hit(box: Box) -> bool:
+        left, top, right, bottom = box
+        return bool(((rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)).any())
+
+    return hit

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pumpgan.data.dataset import PART_IMAGE_LABELS, open_image
+from pumpgan.data.dataset import PART_IMAGE_LABELS, size_text
 from pumpgan.data.importers.parts import PART_RESOLUTION, part_classes
-from pumpgan.data.importers.photograph import Photograph, Pixels, Plan, image_size
+from pumpgan.data.importers.photograph import Photograph, Pixels, Plan, image_size, noted, read_grey
 
 KINDS = ("open", "short", "mousebite", "spur", "copper", "pin-hole")  # types 1 to 6
 BLACK_OR_WHITE = 127
@@ -24,6 +24,7 @@ def plan_deeppcb(folder: Path, *, classes: str = "merged") -> Plan:
     if not (folder / "PCBData").is_dir():
         raise FileNotFoundError(f"{folder / 'PCBData'}: no such folder; --from must hold it")
     label_classes, ids = part_classes(KINDS, classes)
+    ids_by_type = [0, *(ids[kind] for kind in KINDS)]
     faults: list[str] = []
     photographs = []
     for board in sorted((folder / "PCBData").glob("group*")):
@@ -31,36 +32,24 @@ def plan_deeppcb(folder: Path, *, classes: str = "merged") -> Plan:
         for test in sorted((board / number).glob("*_test.jpg")):
             stem = test.stem.removesuffix("_test")
             template, listed = test.with_name(f"{stem}_temp.jpg"), board / f"{number}_not" / f"{stem}.txt"
-            try:
-                boxes = read_boxes(listed)
-                if image_size(test) != image_size(template):
+            with noted(faults):
+                size = image_size(test)
+                if image_size(template) != size:
                     raise ValueError(f"{template}: must be as large as {test.name}")
-            except (OSError, ValueError) as error:
-                faults.append(str(error))
-                continue
-            ids_by_type = [0, *(ids[kind] for kind in KINDS)]
-            photographs += [
-                Photograph(
-                    f"{stem}_test",
-                    partial(read_tile, test, template, boxes, ids_by_type),
-                    "defect",
-                    board.name,
-                    image_label="defect",
-                    template=f"{stem}_temp",
-                ),
-                Photograph(
-                    f"{stem}_temp",
-                    partial(read_tile, template, template, [], ids_by_type),
-                    "good",
-                    board.name,
-                    image_label="good",
-                ),
-            ]
+                read = partial(read_tile, test, template, read_boxes(listed, size), ids_by_type)
+                photographs.append(
+                    Photograph(
+                        f"{stem}_test", read, "defect", board.name, image_label="defect", template=f"{stem}_temp"
+                    )
+                )
+                read = partial(read_tile, template, template, [], ids_by_type)
+                photographs.append(Photograph(f"{stem}_temp", read, "good", board.name, image_label="good"))
     return Plan(label_classes, 1, "hv", PART_RESOLUTION, photographs, PART_IMAGE_LABELS, faults)
 
 
-def read_boxes(path: Path) -> Boxes:
-    """The boxes of a tile. Raises OSError or ValueError, with path and line, where one is not right."""
+def read_boxes(path: Path, size: tuple[int, int]) -> Boxes:
+    """The boxes of a tile of that size (height, width). Raises OSError or ValueError, with path and line, where one is
+    not right."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; it lists the defects of a tile")
     boxes = []
@@ -69,6 +58,8 @@ def read_boxes(path: Path) -> Boxes:
         if len(fields) != 5 or not all(f.isdecimal() for f in fields) or not 1 <= int(fields[4]) <= len(KINDS):
             raise ValueError(f"{path}: line {number} must be x1 y1 x2 y2 type with a type of 1 to 6, got {line!r}")
         left, top, right, bottom, kind = map(int, fields)
+        if not (left < right <= size[1] and top < bottom <= size[0]):
+            raise ValueError(f"{path}: line {number}: the box must lie in the tile, {size_text(size)}, got {line!r}")
         boxes.append((left, top, right, bottom, kind))
     if not boxes:
         raise ValueError(f"{path}: lists no defect")
@@ -77,7 +68,7 @@ def read_boxes(path: Path) -> Boxes:
 
 def read_tile(path: Path, template: Path, boxes: Boxes, ids_by_type: list[int]) -> tuple[Pixels, Pixels]:
     """The tile in grey (a few files are RGB), and the ids of what differs from the template inside each box."""
-    image, flawless = (np.asarray(open_image(p).convert("L")) for p in (path, template))
+    image, flawless = (read_grey(p) for p in (path, template))
     differs = (image > BLACK_OR_WHITE) != (flawless > BLACK_OR_WHITE)
     label = np.zeros(image.shape, np.uint8)
     for left, top, right, bottom, kind in boxes:

@@ -1,15 +1,31 @@
-"""Faces with one index map each: images/NAME.* and masks/NAME.png (or labels/), pixel = CelebAMask-HQ id, 0 to 18."""
+"""Images with one index map each: images/NAME.* and masks/NAME.png (or labels/), pixel = class id.
+
+The ids are CelebAMask-HQ's, 0 to 18, and become FACE_CLASSES, unless the user names classes of their own.
+"""
 
 from functools import partial
 from pathlib import Path
 
 from pumpgan.data.dataset import FACE_CLASSES, read_label
-from pumpgan.data.importers.celebamask_hq import FACE_RESOLUTION, PARTS, face
-from pumpgan.data.importers.photograph import IMAGE_SUFFIXES, Plan, factor_between, files_by_stem, image_size
+from pumpgan.data.importers.celebamask_hq import FACE_ID_OF_PART, FACE_RESOLUTION, PARTS
+from pumpgan.data.importers.parts import PART_RESOLUTION, channels_of, named_classes
+from pumpgan.data.importers.photograph import (
+    IMAGE_SUFFIXES,
+    Photograph,
+    Pixels,
+    Plan,
+    files_by_stem,
+    noted,
+    read_pair,
+    size_with_masks,
+)
 
 
-def plan_label_maps(folder: Path, *, no_mask: str | None = None) -> Plan:
-    """The faces of a folder of image and mask pairs, with the eleven classes of FACE_CLASSES."""
+def plan_label_maps(folder: Path, *, no_mask: str | None = None, class_names: str | None = None) -> Plan:
+    """The images of a folder with their masks.
+
+    class_names: the names of ids 0, 1, 2, ..., joined by commas; None: faces with CelebAMask-HQ's ids.
+    """
     mask_folder = next((folder / name for name in ("masks", "labels") if (folder / name).is_dir()), None)
     if not (folder / "images").is_dir():
         raise FileNotFoundError(
@@ -20,22 +36,36 @@ def plan_label_maps(folder: Path, *, no_mask: str | None = None) -> Plan:
     faults: list[str] = []
     images = files_by_stem(folder / "images", IMAGE_SUFFIXES, faults)
     masks = {} if mask_folder is None else files_by_stem(mask_folder, IMAGE_SUFFIXES, faults)
+    classes = FACE_CLASSES if class_names is None else named_classes(class_names)
+    channels = 3 if class_names is None else channels_of(list(images.values()))
     photographs = []
     for stem, path in images.items():
         mask = masks.pop(stem, None)
         if mask is None and no_mask is None:
             faults.append(f"{path}: has no mask; --no-mask good or unlabelled takes it nevertheless")
             continue
-        try:
-            size = image_size(path)
+        with noted(faults):
+            size_with_masks(path, *filter(None, [mask]))
+            read_ids = None
             if mask is not None:
-                factor_between(size, image_size(mask))
-        except OSError as error:
-            faults.append(str(error))
-        except ValueError as error:
-            faults.append(f"{mask}: {error}")
-        else:
-            read_ids = None if mask is None else partial(read_label, mask, len(PARTS))
-            photographs.append(face(stem, path, read_ids, size, no_mask))
+                read_ids = partial(read_parts, mask) if class_names is None else partial(read_own, mask, len(classes))
+            read = partial(read_pair, path, "RGB" if channels == 3 else "L", read_ids, no_mask)
+            photographs.append(Photograph(stem, read, "face" if class_names is None else "image", group=stem))
     faults += [f"{mask}: has no image of its name in {folder / 'images'}" for mask in masks.values()]
-    return Plan(FACE_CLASSES, 3, "h", FACE_RESOLUTION, photographs, faults=faults)
+    if class_names is None:
+        return Plan(classes, channels, "h", FACE_RESOLUTION, photographs, faults=faults)
+    return Plan(classes, channels, "none", PART_RESOLUTION, photographs, faults=faults)
+
+
+def read_parts(mask: Path) -> Pixels:
+    """The ids of FACE_CLASSES from a map of CelebAMask-HQ's."""
+    return FACE_ID_OF_PART[read_own(mask, len(PARTS))]
+
+
+def read_own(mask: Path, class_count: int) -> Pixels:
+    """The ids of a map. Raises as `read_label` does, and says what else the file may be meant for."""
+    try:
+        return read_label(mask, class_count)
+    except ValueError as error:
+        hint = "--class-names names ids of your own; masks of 0 and 255 are for the source pump"
+        raise ValueError(f"{error} ({hint})") from None

@@ -13,7 +13,15 @@ import numpy as np
 
 from pumpgan.data.dataset import PART_IMAGE_LABELS, read_image
 from pumpgan.data.importers.parts import PART_RESOLUTION, part_classes, read_mask
-from pumpgan.data.importers.photograph import Photograph, Pixels, Plan, factor_between, files_by_stem, image_size
+from pumpgan.data.importers.photograph import (
+    Photograph,
+    Pixels,
+    Plan,
+    files_by_stem,
+    image_size,
+    noted,
+    size_with_masks,
+)
 
 KINDS = {  # folder -> kind
     "MT_Blowhole": "blowhole",
@@ -50,14 +58,10 @@ def plan_magnetic_tile(folder: Path, *, mask_threshold: int = 127, classes: str 
             elif number is None:
                 faults.append(f"{image}: its name must hold num_ and a number, which tells the tile")
             else:
-                try:
-                    if factor_between(image_size(image), image_size(mask)) != 1:
-                        raise ValueError("the mask must be as large as its image")
+                with noted(faults):
+                    if size_with_masks(image, mask) != image_size(mask):
+                        raise ValueError(f"{mask}: must be as large as its image")
                     pairs[f"{name}_{stem}"] = (kind, int(number[1]), image, mask)
-                except OSError as error:
-                    faults.append(str(error))
-                except ValueError as error:
-                    faults.append(f"{mask}: {error}")
         faults += [f"{mask}: has no image {mask.stem}.jpg beside it" for mask in masks.values()]
     label_classes, ids = part_classes([kind for kind in KINDS.values() if kind != "good"], classes)
     tiles = tiles_of(number for _, number, _, _ in pairs.values())

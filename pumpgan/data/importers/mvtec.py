@@ -15,9 +15,9 @@ from pumpgan.data.importers.photograph import (
     Photograph,
     Pixels,
     Plan,
-    factor_between,
     files_by_stem,
-    image_size,
+    noted,
+    size_with_masks,
 )
 
 WHOLE_PART = frozenset(("misplaced",))  # of transistor
@@ -46,15 +46,9 @@ def plan_mvtec(folder: Path, *, mask_threshold: int = 127, classes: str = "merge
             if mask is None and place.name != "good":
                 faults.append(f"{image}: has no mask {folder / 'ground_truth' / place.name / stem}_mask.png")
                 continue
-            try:
-                size = image_size(image)
-                if mask is not None:
-                    factor_between(size, image_size(mask))
+            with noted(faults):
+                size_with_masks(image, *filter(None, [mask]))
                 found[f"{place.parent.name}_{place.name}_{stem}"] = (place.name, image, mask)
-            except OSError as error:
-                faults.append(str(error))
-            except ValueError as error:
-                faults.append(f"{mask}: {error}")
         faults += [f"{mask}: has no photograph of its number in {place}" for mask in masks.values()]
     channels = channels_of([image for _, image, _ in found.values()])
     photographs = [

@@ -1,14 +1,18 @@
 """What an importer hands over: the photographs it found, how to read each, and what the set is."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ExifTags import Base
+from PIL.PngImagePlugin import PngImageFile
 
-from pumpgan.data.dataset import LabelClass, size_text
+from pumpgan.data.dataset import LabelClass, open_image, read_image, size_text, unreadable
 
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"))
 Pixels = NDArray[np.uint8]
@@ -73,14 +77,71 @@ def files_by_stem(folder: Path, suffixes: frozenset[str], faults: list[str]) -> 
     return files
 
 
+@contextmanager
+def noted(faults: list[str]) -> Iterator[None]:
+    """Appends what the block calls wrong with a file to `faults`, and goes on after the block."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        faults.append(str(error))
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image file as it is seen upright, from its header alone."""
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: 5 to 8 lie on their side
+            if isinstance(image, PngImageFile) and metadata_follows_pixels(path):
+                image.load()
+            turned = Image.Image.getexif(image).get(Base.Orientation, 1) >= 5  # 5 to 8 lie on their side
             return image.size if turned else (image.height, image.width)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise OSError(f"{path}: cannot be read as an image; copy it again from where it came") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise unreadable(path, error) from error
+
+
+def metadata_follows_pixels(path: Path) -> bool:
+    """Whether a PNG says something of itself after its pixels, which only decoding them shows to Pillow."""
+    with open(path, "rb") as file:
+        file.seek(8)  # the signature
+        pixels = False
+        while len(head := file.read(8)) == 8:
+            if pixels and head[4:] in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+                return True
+            pixels |= head[4:] == b"IDAT"
+            file.seek(int.from_bytes(head[:4]) + 4, os.SEEK_CUR)  # content and checksum
+    return False
+
+
+def size_with_masks(image: Path, *masks: Path) -> tuple[int, int]:
+    """(height, width) of an image, upright, whose masks all have its size up to a whole factor; from headers alone.
+
+    Raises OSError or ValueError, with the path of the faulty file.
+    """
+    size = image_size(image)
+    for mask in masks:
+        try:
+            factor_between(size, image_size(mask))
+        except ValueError as error:
+            raise ValueError(f"{mask}: {error}") from None
+    return size
+
+
+def read_grey(path: Path) -> Pixels:
+    """The brightness of an 8-bit image file, grey or in colour, uint8 [H, W]. Raises OSError or ValueError, with the
+    path, for another file."""
+    image = open_image(path)
+    if image.mode not in ("1", "L", "RGB"):
+        raise ValueError(f"{path}: must be an 8-bit image, grey or RGB, got mode {image.mode}")
+    return np.asarray(image.convert("L"))
+
+
+def read_pair(
+    path: Path, mode: str, read_ids: Callable[[], Pixels] | None, no_mask: str | None
+) -> tuple[Pixels, Pixels | None]:
+    """An image and what `read_ids` gives; where there is no mask to read, ids of 0 if that means good, else None."""
+    image = read_image(path, mode)
+    if read_ids is not None:
+        return image, read_ids()
+    return image, np.zeros(image.shape[:2], np.uint8) if no_mask == "good" else None
 
 
 def factor_between(image: Sequence[int], label: Sequence[int]) -> int:
@@ -93,13 +154,16 @@ def factor_between(image: Sequence[int], label: Sequence[int]) -> int:
         if factor >= 1 and (small[0] * factor, small[1] * factor) == (large[0], large[1]):
             return sign * factor
     raise ValueError(
-        f"the mask is {size_text(label)} and its image {size_text(image)}; they must be alike up to a whole factor"
+        f"the mask is {size_text(label)} and its image {size_text(image)}, each turned as its EXIF says; they must be "
+        "alike up to a whole factor"
     )
 
 
 def fit_label(label: Pixels, size: tuple[int, int]) -> Pixels:
     """A mask at its image's size [H, W]: pixels repeated, or the middle one of each block taken."""
     factor = factor_between(size, label.shape)
+    if factor == 1:
+        return label
     if factor > 0:
         return label.repeat(factor, 0).repeat(factor, 1)
     return label[-factor // 2 :: -factor, -factor // 2 :: -factor]

@@ -4,24 +4,27 @@ A mask may also be called NAME_mask or NAME_label; it is bright where a defect i
 of brightness, over the whole set, becomes 0 to 255, so that exposures stay comparable.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from pumpgan.data.dataset import PART_IMAGE_LABELS, open_image, read_image
 from pumpgan.data.importers.crops import centre, cut
-from pumpgan.data.importers.parts import PART_RESOLUTION, channels_of, part_classes, read_mask
+from pumpgan.data.importers.parts import GREY_MODES, PART_RESOLUTION, FoldedMask, part_classes, read_mask
 from pumpgan.data.importers.photograph import (
     IMAGE_SUFFIXES,
     Photograph,
     Pixels,
     Plan,
-    factor_between,
     files_by_stem,
     fit_label,
-    image_size,
+    noted,
+    size_with_masks,
 )
 
 CENTRE = 1920  # pixels each way that are used of a photograph; the part fills them
@@ -30,48 +33,65 @@ MASK_ENDINGS = ("", "_mask", "_label")
 SIXTEEN_BIT = ("I;16", "I;16B", "I")
 
 
+class Survey(NamedTuple):
+    """What a look at a photograph and its mask tells before the set is read.
+
+    size: (height, width), upright. grey: whether it has no colour. levels: its darkest and brightest value if it is
+    16-bit, else None. mask: its defects, at the mask's own size; None without a mask. defective: whether any lies where
+    patches are cut.
+    """
+
+    size: tuple[int, int]
+    grey: bool
+    levels: tuple[int, int] | None
+    mask: FoldedMask | None
+    defective: bool
+
+
 def plan_pump(folder: Path, *, mask_threshold: int = 127, no_mask: str | None = None) -> Plan:
     """The photographs of images/ with their masks; defective is what has a bright pixel in its mask."""
     for needed in (folder / "images", folder / "masks"):
         if not needed.is_dir() and (needed.name == "images" or no_mask is None):
             raise FileNotFoundError(f"{needed}: no such folder; --from must hold images/ and masks/")
     faults: list[str] = []
+    images = files_by_stem(folder / "images", IMAGE_SUFFIXES, faults)
     masks = files_by_stem(folder / "masks", IMAGE_SUFFIXES, faults) if (folder / "masks").is_dir() else {}
-    found: dict[str, tuple[tuple[int, int], Path, Path | None]] = {}
-    for stem, image in files_by_stem(folder / "images", IMAGE_SUFFIXES, faults).items():
-        mask = next((masks.pop(stem + ending) for ending in MASK_ENDINGS if stem + ending in masks), None)
-        if mask is None and no_mask is None:
-            faults.append(f"{image}: has no mask; --no-mask good or unlabelled takes it nevertheless")
-            continue
-        try:
-            found[stem] = (image_size(image), image, mask)
-            if mask is not None:
-                factor_between(found[stem][0], image_size(mask))
-        except OSError as error:
-            faults.append(str(error))
-        except ValueError as error:
-            faults.append(f"{mask}: {error}")
+    surveys: dict[str, Survey] = {}
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "survey") as threads:
+        pending = {}
+        for name, image in images.items():
+            mask = next((masks.pop(name + ending) for ending in MASK_ENDINGS if name + ending in masks), None)
+            if mask is None and no_mask is None:
+                faults.append(f"{image}: has no mask; --no-mask good or unlabelled takes it nevertheless")
+            else:
+                pending[name] = threads.submit(survey, image, mask, mask_threshold)
+        for name, future in pending.items():
+            with noted(faults):
+                surveys[name] = future.result()
     faults += [f"{mask}: has no photograph of its name in {folder / 'images'}" for mask in masks.values()]
-    channels = channels_of([image for _, image, _ in found.values()])
-    mode, levels = "L" if channels == 1 else "RGB", levels_of([image for _, image, _ in found.values()])
+    deep = [s.levels for s in surveys.values() if s.levels is not None]
+    darkest, brightest = min((low for low, _ in deep), default=0), max((high for _, high in deep), default=0)
+    levels = darkest, max(brightest, darkest + 1)
+    mode = "L" if all(s.grey for s in surveys.values()) else "RGB"
     photographs = []
-    for name, (size, image, mask) in found.items():
-        area = centre(size, CENTRE)
-        read = partial(read_photograph, image, mask, mode, levels, mask_threshold, no_mask)
-        try:
-            kind = "defect" if mask and cut(fit_label(read_mask(mask, mask_threshold), size), area).any() else "good"
-        except (OSError, ValueError) as error:
-            faults.append(str(error))
-            continue
-        known = mask is not None or no_mask == "good"
+    for name, seen in surveys.items():
+        kind = "defect" if seen.defective else "good"
+        known = seen.mask is not None or no_mask == "good"
         photographs.append(
-            Photograph(name, read, kind if known else "unknown", name, kind if known else None, area=area)
+            Photograph(
+                name,
+                partial(read_photograph, images[name], seen.mask, mode, seen.levels and levels, no_mask),
+                kind if known else "unknown",
+                name,
+                kind if known else None,
+                area=centre(seen.size, CENTRE),
+            )
         )
     reference = next((p for p in photographs if p.kind == "good"), None)
-    one_size = len({size for size, _, _ in found.values()}) == 1
+    one_size = len({s.size for s in surveys.values()}) == 1
     return Plan(
         part_classes((), "merged")[0],
-        channels,
+        1 if mode == "L" else 3,
         "hv",
         PART_RESOLUTION,
         photographs,
@@ -82,32 +102,33 @@ def plan_pump(folder: Path, *, mask_threshold: int = 127, no_mask: str | None = 
     )
 
 
-def levels_of(paths: list[Path]) -> tuple[int, int]:
-    """Smallest and largest value over all 16-bit files; (0, 255) where there are none. Broken files are passed over
-    (reading them names the fault)."""
-    low, high = 65535, 0
-    for path in paths:
-        try:
-            with Image.open(path) as image:
-                if image.mode in SIXTEEN_BIT:
-                    values = np.asarray(image)
-                    low, high = min(low, int(values.min())), max(high, int(values.max()))
-        except (OSError, SyntaxError, ValueError):
-            continue
-    return (low, high) if high > low else (0, 255)
+def survey(image: Path, mask: Path | None, threshold: int) -> Survey:
+    """Reads the mask, and of the photograph its header, or all of it if it is 16-bit: its brightness counts then.
+
+    Raises OSError or ValueError, with the path of what is not right.
+    """
+    size, levels = size_with_masks(image, *([] if mask is None else [mask])), None
+    with Image.open(image) as header:
+        mode = header.mode
+    if mode in SIXTEEN_BIT:
+        values = np.asarray(open_image(image))
+        levels = int(values.min()), int(values.max())
+    if mask is None:
+        return Survey(size, mode in GREY_MODES, levels, None, defective=False)
+    defects = read_mask(mask, threshold)
+    defective = bool(cut(fit_label(defects, size), centre(size, CENTRE)).any())
+    return Survey(size, mode in GREY_MODES, levels, FoldedMask(defects), defective)
 
 
 def read_photograph(
-    path: Path, mask: Path | None, mode: str, levels: tuple[int, int], threshold: int, no_mask: str | None
+    path: Path, mask: FoldedMask | None, mode: str, levels: tuple[int, int] | None, no_mask: str | None
 ) -> tuple[Pixels, Pixels | None]:
-    """The photograph in 8 bits, and its defects as 1."""
-    picture = open_image(path)
-    if picture.mode in SIXTEEN_BIT:
-        low, high = levels
-        scaled = (np.asarray(picture, np.float64) - low) * (255 / (high - low))
-        image = np.asarray(Image.fromarray(np.round(scaled).astype(np.uint8)).convert(mode))
-    else:
+    """The photograph in 8 bits, and its defects as 1. levels: what becomes 0 and 255 of a 16-bit one, else None."""
+    if levels is None:
         image = read_image(path, mode)
+    else:
+        scaled = (np.asarray(open_image(path), np.float32) - levels[0]) * (255 / (levels[1] - levels[0]))
+        image = np.asarray(Image.fromarray(np.round(scaled).astype(np.uint8)).convert(mode))
     if mask is not None:
-        return image, read_mask(mask, threshold)
+        return image, mask.unfold()
     return image, np.zeros(image.shape[:2], np.uint8) if no_mask == "good" else None
