@@ -271,6 +271,7 @@ def test_modulated_epilogue_and_its_gradients(sanitizer):
 def test_label_stats_and_its_gradient(sanitizer):
     checks, other = Checks(), EACH_DTYPE[sanitizer]
     shapes = [(2, 3, 5, 7), (1, 1, 1, 1), (1, 11, 33, 65), (7, 40, 1, 3), (1, 100, 2, 2)]
+    shapes += [(2, 2, 6, 6), (1, 11, 44, 48), (2, 17, 3, 5), (1, 32, 6, 10)]  # four pixels an access; many classes
     for k, (shape, layout) in enumerate(product(shapes, ("plain", "channels-last", "slice of channels-last"))):
         b, c, h, w = shape
         pixels, extra = h * w, 3 if layout.startswith("slice") else 0
