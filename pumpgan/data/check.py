@@ -1,7 +1,7 @@
 """What is wrong with a dataset folder, fault by fault."""
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from pumpgan.data.dataset import SPLITS, Dataset, Entry, open_image, size_text
+from pumpgan.data.splits import shown
 
 
 def check(path: str | Path) -> list[str]:
@@ -56,15 +57,8 @@ def duplicates(dataset: Dataset) -> Iterable[str]:
 
 def both_splits(dataset: Dataset) -> Iterable[str]:
     """Photographs, and groups of them, that serve training and test."""
-    splits: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for entry in dataset.entries:
-        for photograph in entry.photographs:
-            splits["photograph", photograph].add(entry.split)
-        if entry.group is not None:
-            splits["group", entry.group].add(entry.split)
-    for (what, name), of in splits.items():
-        if len(of) > 1:
-            yield f"{dataset.path / 'images.jsonl'}: {what} {name} is in train and in test"
+    for _, what, name in sorted(shown(dataset, "train") & shown(dataset, "test")):
+        yield f"{dataset.path / 'images.jsonl'}: {what} {name} is in train and in test"
 
 
 def wrong_image_labels(dataset: Dataset) -> Iterable[str]:

@@ -1,12 +1,13 @@
 """Who is trained on and who is tested: always whole groups of photographs, so no photograph serves both."""
 
 import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pumpgan.data.dataset import Entry
+from pumpgan.data.dataset import Dataset, Entry, raise_faults
 
 TEST_SHARE = 0.25
 VALIDATION_SHARE = 0.2
@@ -79,3 +80,42 @@ def validation_split(
 def group_of(entry: Entry) -> str:
     """What keeps an image's photographs together: its group, else its first photograph."""
     return entry.group if entry.group is not None else entry.photographs[0]
+
+
+Shown = tuple[str, str, str]  # origin, "photograph" or "group", and its name
+
+
+def refuse_shared(datasets: Sequence[Dataset]) -> None:
+    """Refuses to train on the train splits of these sets together and to test on the test split of the first.
+
+    Raises ValueError where a photograph or group is in both splits of a set, or in the first's test and another's
+    train; the first five are listed. Sets share photographs where one was selected or pasted from the other, or both
+    were imported from the same folder; equal names alone say nothing.
+    """
+    tested, faults = shown(datasets[0], "test"), []
+    for number, dataset in enumerate(datasets):
+        trained = shown(dataset, "train")
+        for _, what, name in sorted(trained & shown(dataset, "test")):
+            faults.append(f"{dataset.path}: {what} {name} is in train and in test")
+        for _, what, name in sorted(trained & tested if number else ()):
+            faults.append(f"{dataset.path}: {what} {name} is in its train and in {datasets[0].path}'s test")
+    raise_faults("data", faults)
+
+
+def shown(dataset: Dataset, split: str) -> set[Shown]:
+    """The photographs and groups that a split shows."""
+    origin = origin_of(dataset)
+    entries = dataset.split(split)
+    photographs = {(origin, "photograph", name) for entry in entries for name in entry.photographs}
+    return photographs | {(origin, "group", entry.group) for entry in entries if entry.group is not None}
+
+
+def origin_of(dataset: Dataset) -> str:
+    """Where the photographs come from, behind any selection and pasting: importer, folder and seed of drawing, or the
+    folder of the first dataset where nothing is said."""
+    source, place = dataset.source, str(dataset.path.resolve())
+    while "of" in source:
+        source, place = source["of"], source.get("folder", place)
+    if str(source.get("importer")).startswith("synthetic-"):
+        place = f"seed {source.get('options', {}).get('seed', 0)}"
+    return json.dumps([source.get("importer"), source.get("folder") or place])

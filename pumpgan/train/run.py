@@ -13,6 +13,7 @@ import torch
 
 from pumpgan.data.dataset import Dataset
 from pumpgan.data.packed import Packed, merge, pack
+from pumpgan.data.splits import refuse_shared
 from pumpgan.data.stream import Stream
 from pumpgan.data.writer import check_new
 from pumpgan.losses.distribution import ShareTarget
@@ -89,7 +90,9 @@ class TrainingData:
 
 
 def load_data(data: Sequence[str], unlabelled: Sequence[str], config: SemganConfig) -> TrainingData:
-    """Train splits at the configuration's resolution; ValueError where sets do not fit together or hold no label."""
+    """Train splits at the configuration's resolution; ValueError where sets do not fit together or hold no label, or
+    where a photograph is trained on that is in the first's test."""
+    refuse_shared([Dataset.open(path) for path in (*data, *unlabelled)])
 
     def packed(paths: Sequence[str]) -> list[Packed]:
         return [pack(Dataset.open(path), "train", config.resolution or None) for path in paths]

@@ -84,6 +84,16 @@ def test_nobody_s_defect_is_pasted_over_another_or_left_unlabelled(tmp_path, par
         assert not label[entry.box[1] : entry.box[3], entry.box[0] : entry.box[2]].any()
 
 
+def test_donors_with_too_few_destinations_are_counted(tmp_path, parts):
+    all_there_are = paste_defects(parts, tmp_path / "all", copies=20)
+    found = Counter(e.donor for e in all_there_are.dataset.entries)
+    assert all_there_are.short == all_there_are.donors
+    most = max(found.values())
+    made = paste_defects(parts, tmp_path / "most", copies=most)
+    assert len(made.dataset.entries) == found.total()
+    assert made.short == made.donors - sum(n == most for n in found.values())
+
+
 def test_the_seed_decides_which_destinations(tmp_path, parts):
     first = paste_defects(parts, tmp_path / "first", copies=2, seed=3).dataset
     again = paste_defects(parts, tmp_path / "again", copies=2, seed=3).dataset
@@ -228,7 +238,8 @@ def test_all_broken_photographs_are_named_together(tmp_path):
     broken = [p for p in sorted(photographs_of(opened)) if p not in DEFECTS][:2]
     for name in broken:
         path = folder / "images" / f"{name}.png"
-        path.write_bytes(path.read_bytes()[:2000])
+        content = path.read_bytes()
+        path.write_bytes(content[:2000] + bytes(8000) + content[10000:])  # only decoding shows it
     with pytest.raises((ValueError, OSError)) as raised:
         paste_defects(opened, tmp_path / "out")
     assert all(f"{name}.png" in str(raised.value) for name in broken) and not (tmp_path / "out").exists()

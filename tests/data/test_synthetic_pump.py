@@ -111,7 +111,7 @@ def test_the_tool_s_marks_are_rings_that_differ_between_parts():
         for index in (0, 1)
     ]
     floor = slice(260, 290), slice(280, 310)  # of the left chamber
-    assert all(m[floor].std() > 0.005 for m in marks)
+    assert all(m[floor].std() > 0.01 for m in marks)  # the grain alone: 0.005
     assert np.corrcoef(marks[0][floor].ravel(), marks[1][floor].ravel())[0, 1] < 0.5
 
 

@@ -74,7 +74,7 @@ def plan_celebamask_hq(folder: Path, *, no_mask: str | None = None) -> Plan:
         if not stem.isdecimal():
             faults.append(f"{path}: must be called by its number, as N.jpg")
             continue
-        parts = masks.get(int(stem), {})
+        parts = masks.pop(int(stem), {})
         if not parts and no_mask is None:
             faults.append(f"{path}: has no masks; --no-mask good or unlabelled takes it nevertheless")
             continue
@@ -82,6 +82,7 @@ def plan_celebamask_hq(folder: Path, *, no_mask: str | None = None) -> Plan:
             size_with_masks(path, *parts.values())
             read = partial(read_pair, path, "RGB", partial(paint, parts) if parts else None, no_mask)
             photographs.append(Photograph(stem.zfill(5), read, kind="face", group=stem.zfill(5)))
+    faults += [f"{next(iter(parts.values()))}: has no face {n}.jpg in {image_folder}" for n, parts in masks.items()]
     return Plan(FACE_CLASSES, 3, "h", FACE_RESOLUTION, sorted(photographs, key=lambda p: p.name), faults=faults)
 
 

@@ -29,9 +29,16 @@ def plan_deeppcb(folder: Path, *, classes: str = "merged") -> Plan:
     photographs = []
     for board in sorted((folder / "PCBData").glob("group*")):
         number = board.name.removeprefix("group")
-        for test in sorted((board / number).glob("*_test.jpg")):
-            stem = test.stem.removesuffix("_test")
-            template, listed = test.with_name(f"{stem}_temp.jpg"), board / f"{number}_not" / f"{stem}.txt"
+        tiles, templates = (
+            {path.stem.removesuffix(ending): path for path in sorted((board / number).glob(f"*{ending}.jpg"))}
+            for ending in ("_test", "_temp")
+        )
+        for these, those, ending in ((tiles, templates, "_temp"), (templates, tiles, "_test")):
+            faults += [
+                f"{path}: has no {stem}{ending}.jpg beside it" for stem, path in these.items() if stem not in those
+            ]
+        for stem in [stem for stem in tiles if stem in templates]:
+            test, template, listed = tiles[stem], templates[stem], board / f"{number}_not" / f"{stem}.txt"
             with noted(faults):
                 size = image_size(test)
                 if image_size(template) != size:

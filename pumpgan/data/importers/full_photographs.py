@@ -1,5 +1,6 @@
 """Keeping the photographs themselves, of a source that has no files: images/NAME.png and masks/NAME.png."""
 
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ def full_photographs(folder: Path | None, plan: Plan) -> Iterator[Keep]:
         palette = [value for c in plan.classes for value in c.colour]
 
         def keep(name: str, image: Pixels, label: Pixels | None) -> None:
-            write_file(partial / "images" / f"{name}.png", png(Image.fromarray(image)))
+            write_file(partial / "images" / f"{name}.png", png(Image.fromarray(image), compress_type=zlib.Z_RLE))
             if label is not None:
                 mask = (
                     png(Image.fromarray(np.uint8(255) * (label > 0)))

@@ -40,8 +40,9 @@ def plan_synthetic_face(
 def plan_synthetic_pump(
     folder: Path | None, *, count: int = 200, seed: int = 0, classes: str = "merged", scale: float = 1.0
 ) -> Plan:
-    """`count` photographs of one part, used as `pump` uses those of a real one; photograph i of a seed is the same
-    whatever the count. A photograph's kind is that of its largest defect. scale: that of `photograph`."""
+    """`count` drawn photographs of one part (3200x2224) with scratches, dents, pits, stains and burrs, used as `pump`
+    uses real ones; photograph i of a seed is the same whatever the count. Its kind is that of its largest defect.
+    """
     if folder is not None:
         raise ValueError(f"from: synthetic-pump reads nothing, got {folder}")
     label_classes, ids = part_classes(KINDS, classes)
