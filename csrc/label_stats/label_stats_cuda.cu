@@ -1,8 +1,8 @@
-// Two ways through the logits. In registers: up to 32 classes, each logit read once. In memory: more classes, or float64,
-// where a pixel's logits are read again for every use and come from the cache.
+// Two ways through the logits. In registers: up to 32 classes, each logit read once. In memory: more classes, or
+// float64, where a pixel's logits are read again for every use and come from the cache.
 #include <algorithm>
 
-#include "common/cuda_kernel.h"
+#include "common/cuda_pack.h"
 #include "common/divider.h"
 #include "label_stats/label_stats.h"
 #include "label_stats/label_stats_math.h"
@@ -52,8 +52,7 @@ struct Pixels {
     for (int c = 0; c < kMost; ++c) {
       Pack<T, kPixels> pack{};
       if (c < classes && p < end) pack = load<kPacks, kPixels>(from + c * at.label, kPixels);
-#pragma unroll
-      for (int j = 0; j < kPixels; ++j) values[c][j] = widen(pack.v[j]);
+      widen(pack, values[c]);
     }
   }
 
@@ -169,11 +168,9 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(LabelStatsBackwardAr
 #pragma unroll
     for (int c = 0; c < kMost; ++c) {
       if (c >= classes || p >= args.pixels) continue;
-      Pack<T, P::kPixels> made;
 #pragma unroll
-      for (int j = 0; j < P::kPixels; ++j)
-        made.v[j] = narrow<T>(pixels.values[c][j] * factor[j] * (grad[c] - mean[j]));
-      store<kPacks>(to + c * step, P::kPixels, made);
+      for (int j = 0; j < P::kPixels; ++j) pixels.values[c][j] *= factor[j] * (grad[c] - mean[j]);
+      store<kPacks>(to + c * step, P::kPixels, narrow_pack<T, P::kPixels>(pixels.values[c]));
     }
     if (!staged) continue;
     __syncthreads();
@@ -315,7 +312,7 @@ bool packs_fit(const void* data, const LogitsLayout& layout, int64_t pixels) {
 // Whether to copy pixels as they lie: their classes are neighbours, and little or nothing lies between.
 bool stages(const LogitsLayout& layout, int64_t classes) {
   return layout.label == 1 && layout.pixel >= classes && layout.pixel <= std::max<int64_t>(16, 2 * classes) &&
-         layout.pixel <= 48;
+         layout.pixel <= 40;  // of float32 and 256 threads, with what else is shared, within 48 KiB
 }
 
 template <typename T>

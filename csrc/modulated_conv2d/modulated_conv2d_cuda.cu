@@ -1,10 +1,10 @@
-// Both kernels walk down rows: a thread keeps what belongs to its few neighbouring lanes in registers, so one body serves
-// both layouts. Lanes are pixels in NCHW and channels in channels-last; kLast says which, kPacked whether a thread's
-// lanes are one aligned access.
+// Both kernels walk down rows: a thread keeps what belongs to its few neighbouring lanes in registers, so one body
+// serves both layouts. Lanes are pixels in NCHW and channels in channels-last; kLast says which, kPacked whether a
+// thread's lanes are one aligned access.
 #include <algorithm>
 #include <initializer_list>
 
-#include "common/cuda_kernel.h"
+#include "common/cuda_pack.h"
 #include "common/divider.h"
 #include "modulated_conv2d/modulated_conv2d.h"
 #include "modulated_conv2d/modulated_conv2d_math.h"
@@ -15,18 +15,18 @@ namespace {
 constexpr int64_t kEnoughThreads = 1 << 18;  // about what an H200 holds at once
 constexpr int kMostLanes = 64, kFewestLanes = 8;  // of a tile; at most a warp's threads share one, whatever the type
 
-// to = what stands from `from` on, of which `left` exist; `fallback` everywhere where there is nothing.
-template <typename T, int kWidth>
-__device__ __forceinline__ void values_at(const T* from, int64_t left, bool packed, T fallback, T (&to)[kWidth]) {
-  constexpr int kPart = kWidth < kWidest<T> ? kWidth : kWidest<T>;
+// to = what stands from `from` on, of which `left` exist; `fallback` everywhere where there is nothing at all.
+template <bool kPacked, typename A, int kWidth>
+__device__ __forceinline__ void values_at(const A* from, int64_t left, A fallback, A (&to)[kWidth]) {
+  constexpr int kPart = kWidth < kWidest<A> ? kWidth : kWidest<A>;
 #pragma unroll
   for (int j = 0; j < kWidth; j += kPart) {
-    Pack<T, kPart> pack;
+    A part[kPart];
 #pragma unroll
-    for (int i = 0; i < kPart; ++i) pack.v[i] = fallback;
-    if (from) pack = packed ? load<true, kPart>(from + j, left) : load<false, kPart>(from + j, left - j);
+    for (int i = 0; i < kPart; ++i) part[i] = fallback;
+    if (from) widen(load<kPacked, kPart>(from + j, left - j), part);
 #pragma unroll
-    for (int i = 0; i < kPart; ++i) to[j + i] = pack.v[i];
+    for (int i = 0; i < kPart; ++i) to[j + i] = part[i];
   }
 }
 
@@ -58,8 +58,8 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(EpilogueArgs args, Fo
     const A* row_scale = kLast ? nullptr : d;
     const A* row_shift = kLast ? noise : bias;
     A scales[kWidth], shifts[kWidth];
-    values_at(lane_scale ? lane_scale + lane : nullptr, left, kPacked, A(1), scales);
-    values_at(lane_shift ? lane_shift + lane : nullptr, left, kPacked, A(0), shifts);
+    values_at<kPacked>(lane_scale ? lane_scale + lane : nullptr, left, A(1), scales);
+    values_at<kPacked>(lane_shift ? lane_shift + lane : nullptr, left, A(0), shifts);
     const int64_t start = (sample * shape.rows + begin) * shape.lanes + lane;
     const T* x = static_cast<const T*>(args.x) + start;
     T* y = static_cast<T*>(args.y) + start;
@@ -76,12 +76,13 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(EpilogueArgs args, Fo
 #pragma unroll
       for (int k = 0; k < kFlight; ++k) {
         if (row + k >= end) continue;
+        A values[kWidth];
+        widen(packs[k], values);
 #pragma unroll
-        for (int j = 0; j < kWidth; ++j) {
-          const A s = kLast ? scales[j] : scale[k];
-          packs[k].v[j] = narrow<T>(epilogue_value<A>(widen(packs[k].v[j]), s, shifts[j] + shift[k], slope, gain, clamp));
-        }
-        store<kPacked>(y + k * shape.lanes, left, packs[k]);
+        for (int j = 0; j < kWidth; ++j)
+          values[j] =
+              epilogue_value<A>(values[j], kLast ? scales[j] : scale[k], shifts[j] + shift[k], slope, gain, clamp);
+        store<kPacked>(y + k * shape.lanes, left, narrow_pack<T, kWidth>(values));
       }
     }
   }
@@ -129,7 +130,7 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(EpilogueBackwardArgs
     const A* d = static_cast<const A*>(args.d);
     if (scaled && busy) d += sample * shape.channels();
     A scales[kWidth], sums[kWidth] = {}, products[kWidth] = {};
-    values_at(kLast && scaled && left > 0 ? d + lane : nullptr, left, kPacked, A(1), scales);
+    values_at<kPacked>(kLast && scaled && left > 0 ? d + lane : nullptr, left, A(1), scales);
     for (int64_t row = begin; row < begin + shape.row_tile; row += kTogether) {
       Pack<T, kWidth> grad_y[kTogether], y[kTogether], x[kTogether];
 #pragma unroll
@@ -144,12 +145,14 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(EpilogueBackwardArgs
 #pragma unroll
       for (int k = 0; k < kTogether; ++k) {
         const A scale = !kLast && scaled && row + k < end ? d[row + k] : A(1);
-        A row_sum = A(0), row_product = A(0);
+        A row_sum = A(0), row_product = A(0), gradients[kWidth], outputs[kWidth], inputs[kWidth];
+        widen(grad_y[k], gradients);
+        widen(y[k], outputs);
+        widen(x[k], inputs);
 #pragma unroll
         for (int j = 0; j < kWidth; ++j) {
-          const A t = widen(grad_y[k].v[j]) * bias_act_slope_at<A>(widen(y[k].v[j]), slope, gain, clamp);
-          const A product = t * widen(x[k].v[j]);
-          grad_y[k].v[j] = narrow<T>(t * (kLast ? scales[j] : scale));
+          const A t = gradients[j] * bias_act_slope_at<A>(outputs[j], slope, gain, clamp), product = t * inputs[j];
+          gradients[j] = t * (kLast ? scales[j] : scale);
           row_sum += t;
           if (!kLast) row_product += product;
           sums[j] += t;
@@ -157,7 +160,7 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(EpilogueBackwardArgs
         }
         if (row + k < end)
           store<kPacked>(static_cast<T*>(args.grad_x) + (sample * shape.rows + row + k) * shape.lanes + lane, left,
-                         grad_y[k]);
+                         narrow_pack<T, kWidth>(gradients));
         if (row_sums) row_sum = team_sum(row_sum, walk.team);
         if (row_products) row_product = team_sum(row_product, walk.team);
         if (member == 0 && row + k < end) {
@@ -175,16 +178,16 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(EpilogueBackwardArgs
   }
 }
 
-// sums[o, i] = sum over m of parts[o, m, i], rows of `inner` elements, strides in elements. A block takes kThreads / down
-// places of one row, `down` threads share the parts of each. The order depends on the sizes alone. sums may be the first
-// parts themselves.
+// sums[o, i] = sum over m of parts[o, m, i], strides in elements. A block takes kThreads / down places of one o, `down`
+// threads share the parts of each. The order depends on the sizes alone. sums may be the first parts themselves.
 struct Parts {
   int64_t outer, middle, inner;
   int64_t outer_stride, middle_stride, sums_stride;
 };
 
 template <typename A>
-__global__ void __launch_bounds__(kThreads) add_parts_kernel(A* sums, const A* parts, Parts p, Divider blocks, int down) {
+__global__ void __launch_bounds__(kThreads) add_parts_kernel(A* sums, const A* parts, Parts p, Divider blocks,
+                                                             int down) {
   __shared__ A shared[kThreads];
   const int columns = kThreads / down, across = threadIdx.x % columns, mine = threadIdx.x / columns;
   for (int64_t item = blockIdx.x; item < p.outer * blocks.divisor(); item += gridDim.x) {
@@ -208,8 +211,8 @@ template <typename A>
 void add_parts(void* sums, const void* parts, const Parts& p, cudaStream_t stream) {
   const int down = p.middle < 32 ? 1 : 8, columns = kThreads / down;
   const int64_t blocks = (p.inner + columns - 1) / columns;
-  launch("modulated_epilogue_backward's sums", add_parts_kernel<A>, blocks_for(p.outer * blocks * kThreads), kThreads, 0,
-         stream, static_cast<A*>(sums), static_cast<const A*>(parts), p, Divider(blocks), down);
+  launch("modulated_epilogue_backward's sums", add_parts_kernel<A>, blocks_for(p.outer * blocks * kThreads), kThreads,
+         0, stream, static_cast<A*>(sums), static_cast<const A*>(parts), p, Divider(blocks), down);
 }
 
 // Launches -------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "common/cuda_kernel.h"
+#include "common/cuda_pack.h"
 #include "common/divider.h"
 #include "upfirdn2d/upfirdn2d.h"
 #include "upfirdn2d/upfirdn2d_math.h"
@@ -80,23 +80,24 @@ struct Slide {
 #pragma unroll
     for (int v = 0; v < kValues; ++v) line[v] = A(0);
 #pragma unroll
-    for (int m = 0; m < kReads; ++m)
+    for (int m = 0; m < kReads; ++m) {
+      A values[kWidth];
+      widen(row[m], values);
 #pragma unroll
-      for (int j = 0; j < kWidth; ++j) {
-        const A value = widen(row[m].v[j]);
+      for (int c = 0; c < kColumns; ++c) {
+        const int tap = m * kUp - c * kDown;
+        if (tap < 0 || tap >= kTaps) continue;
 #pragma unroll
-        for (int c = 0; c < kColumns; ++c) {
-          const int tap = m * kUp - c * kDown;
-          if (tap >= 0 && tap < kTaps) line[c * kWidth + j] += across[tap] * value;
-        }
+        for (int j = 0; j < kWidth; ++j) line[c * kWidth + j] += across[tap] * values[j];
       }
+    }
   }
 };
 
 // What a launch of `slide` fixes beside its arguments.
 struct Walk {
   Groups rows, columns;
-  Divider near, bundles, far, strips;  // packs of a cache line, bundles of a row, lines of a pixel, strips of a plane
+  Divider near, bundles, far, strips;  // packs of a line of memory, bundles of a row, lines of a pixel, strips
   int64_t items;
   int strip;      // groups of rows in one
   bool together;  // NCHW: the columns of a bundle are one aligned access to y
@@ -104,6 +105,7 @@ struct Walk {
 
 template <typename T, bool kPlanes, int kUp, int kDown, int kTaps>
 __global__ void __launch_bounds__(kSlideThreads) slide(Upfirdn2dArgs args, Walk walk) {
+  using A = typename Wide<T>::type;
   using S = Slide<T, kPlanes, kUp, kDown, kTaps>;
   constexpr int kWidth = S::kWidth, kColumns = S::kColumns, kReads = S::kReads, kAhead = S::kAhead;
   const int in_rows = int(args.rows.in), in_columns = int(args.columns.in);
@@ -151,21 +153,16 @@ __global__ void __launch_bounds__(kSlideThreads) slide(Upfirdn2dArgs args, Walk 
           const int out_row = row + complete * kUp + k;
           if (out_row < 0 || out_row >= out_rows) continue;
           T* line = y + int64_t(out_row) * out_columns * pixel;
-          Pack<T, kWidth * kColumns> made;
+          const A* made = state.begun[S::kPending][k];
+          if constexpr (kPlanes)
+            if (walk.together) {
+              store<true>(line, kColumns, narrow_pack<T, kColumns>(made));
+              continue;
+            }
 #pragma unroll
-          for (int v = 0; v < S::kValues; ++v) made.v[v] = narrow<T>(state.begun[S::kPending][k][v]);
-          if (kPlanes && walk.together) {
-            store<true>(line, kColumns, made);
-            continue;
-          }
-#pragma unroll
-          for (int c = 0; c < kColumns; ++c) {
-            if (column + c < 0 || column + c >= out_columns) continue;
-            Pack<T, kWidth> one;
-#pragma unroll
-            for (int j = 0; j < kWidth; ++j) one.v[j] = made.v[c * kWidth + j];
-            store<true>(line + c * pixel, kWidth, one);
-          }
+          for (int c = 0; c < kColumns; ++c)
+            if (column + c >= 0 && column + c < out_columns)
+              store<true>(line + c * pixel, kWidth, narrow_pack<T, kWidth>(made + c * kWidth));
         }
       }
     }
@@ -189,8 +186,8 @@ bool launch_slide(const Upfirdn2dArgs& args, cudaStream_t stream) {
   const int64_t strips = (rows.count + strip - 1) / strip;
   const bool together = columns.first_out == 0 && args.columns.out % S::kColumns == 0 &&
                         aligned(args.y, sizeof(T) * S::kColumns);
-  const Walk walk{rows, columns, Divider(near), Divider(bundles), Divider(packs / near), Divider(strips), across * strips, int(strip),
-                  together};
+  const Walk walk{rows, columns, Divider(near), Divider(bundles), Divider(packs / near), Divider(strips),
+                  across * strips, int(strip), together};
   launch("upfirdn2d", slide<T, kPlanes, kUp, kDown, kTaps>, blocks_for(walk.items, kSlideThreads), kSlideThreads, 0,
          stream, args, walk);
   return true;

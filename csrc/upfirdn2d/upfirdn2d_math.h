@@ -37,9 +37,9 @@ PUMPGAN_HD Reach<I> clipped(Reach<I> reach, I up, I in) {
   return {first, reach.tap + skipped * up, last > first ? last - first : I(0)};
 }
 
-// Samples of y in groups of `up`, where up or down is 1: group g begins on sample first_in + g * down of x, and sample m
-// of x from there on meets sample k of the group through tap m * up - k * down, if there is such a tap. The group is
-// samples first_out + g * up + k of y; first_out is 0 or, where y begins amid a group, negative.
+// Samples of y in groups of `up`, where up or down is 1: group g begins on sample first_in + g * down of x, and the m-th
+// sample of x from there meets the k-th of the group through tap m * up - k * down, if there is such a tap. The group
+// is samples first_out + g * up + k of y; first_out is 0 or, where y begins amid a group, negative.
 struct Groups {
   int64_t first_in, first_out, count;
 };
