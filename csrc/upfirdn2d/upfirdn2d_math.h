@@ -37,8 +37,8 @@ PUMPGAN_HD Reach<I> clipped(Reach<I> reach, I up, I in) {
   return {first, reach.tap + skipped * up, last > first ? last - first : I(0)};
 }
 
-// Samples of y in groups of `up`, where up or down is 1: group g begins on sample first_in + g * down of x, and the m-th
-// sample of x from there meets the k-th of the group through tap m * up - k * down, if there is such a tap. The group
+// Samples of y in groups of `up`, where up or down is 1: group g begins on sample first_in + g * down of x, and the
+// m-th sample of x from there meets the k-th of the group through tap m * up - k * down, if there is such a tap. The group
 // is samples first_out + g * up + k of y; first_out is 0 or, where y begins amid a group, negative.
 struct Groups {
   int64_t first_in, first_out, count;
@@ -46,7 +46,8 @@ struct Groups {
 
 inline Groups groups_of(const ResampledAxis& axis) {
   const int64_t missing = ((-axis.before) % axis.up + axis.up) % axis.up;
-  return {(-missing * axis.down - axis.before) / axis.up, -missing, (axis.out + missing + axis.up - 1) / axis.up};
+  const int64_t count = (axis.out + missing + axis.up - 1) / axis.up;
+  return {(-missing * axis.down - axis.before) / axis.up, -missing, count};
 }
 
 // Where tap k lies: a convolution runs through its filter backwards.
