@@ -67,8 +67,9 @@ def paste_defects(
 ) -> Pasted:
     """Pastes every defect of the training images onto `copies` other training photographs; writes them as a dataset.
 
-    A destination has no defect where the image is cut from it, and is as bright there as the donor, both without the
-    defect, to within `max_brightness` grey levels. Where there are more than `copies` of them, `seed` draws.
+    A destination has no defect where the image is cut from it, and is as bright there and around the defect as the
+    donor, both without the defect, to within `max_brightness` grey levels. Where there are more of them than `copies`,
+    `seed` draws.
 
     align: "part" keeps a defect's place on the part, by the registered shifts, or pastes it onto the template that its
         photograph has; "none" keeps its place between the photograph's edges. None: "part" where the set can.
