@@ -183,9 +183,10 @@ class Emulator:
         done = subprocess.run([self.program], input=request, capture_output=True, env={**os.environ, **OPTIONS})
         if done.returncode != 0:
             report = done.stderr.decode(errors="replace")
-            *_, (number, report) = re.findall(r"emulation: call (\d+),.*\n((?s:.*?)(?=emulation: call|\Z))", report)
-            last = f"call {number}, {calls[int(number)]}"
-            raise Fault(f"{self.sanitizer} sanitizer, exit status {done.returncode}, {last}:\n{report}")
+            started = re.findall(r"^emulation: call (\d+)", report, re.MULTILINE)
+            last = f"call {started[-1]}, {calls[int(started[-1])]}" if started else "before its first call"
+            said = report.rpartition("emulation: call ")[2]
+            raise Fault(f"{self.sanitizer} sanitizer, exit status {done.returncode}, {last}:\n{said}")
         answer = memoryview(done.stdout)
         for call in calls:
             answer = unpack(call, answer)
