@@ -83,6 +83,13 @@ def test_a_histogram_divides_a_share_between_two_bins_and_loses_none():
     torch.testing.assert_close(share_distance("histogram", column([float(middle)]), target), expected)
 
 
+def test_a_histogram_of_equal_shares_does_not_jump_at_them():
+    target = target_of(np.full(40, 0.02))  # all quantiles are one: its peaks are set a pixel apart
+    assert target.centres.diff().min().item() > 0.99 / PIXELS
+    at, below = (share_distance("histogram", column([f] * 8), target) for f in (0.02, 0.02 - 1e-7))
+    assert (at - below).abs().item() < 0.01
+
+
 @everyone
 def test_the_real_shares_themselves_are_at_no_distance(kind):
     real = earrings(400, np.random.default_rng(0))
