@@ -204,10 +204,6 @@ bool slid(const Upfirdn2dArgs& args, cudaStream_t stream) {
   if (is(4, 2, 1)) return launch_slide<T, kPlanes, 2, 1, 4>(args, stream);
   if (is(4, 1, 4)) return launch_slide<T, kPlanes, 1, 4, 4>(args, stream);
   if (is(4, 4, 1)) return launch_slide<T, kPlanes, 4, 1, 4>(args, stream);
-  if constexpr (kPlanes) {
-    if (is(12, 1, 2)) return launch_slide<T, kPlanes, 1, 2, 12>(args, stream);
-    if (is(12, 2, 1)) return launch_slide<T, kPlanes, 2, 1, 12>(args, stream);
-  }
   return false;
 }
 

@@ -23,7 +23,7 @@ class Defect:
     area: what may be used of the photograph. spot: what the defect's pixels span inside `box`.
     template: the photograph of the same object without its defects, if there is one.
     piece_box: `spot` and what a blend looks at around it. piece: its pixels. ids: its class ids.
-    rest: mean brightness of the image without the defect, 0 to 255.
+    rest, around: mean brightness of the image, and of `piece_box`, without the defect, 0 to 255.
     """
 
     entry: Entry
@@ -35,6 +35,7 @@ class Defect:
     piece: Pixels
     ids: Pixels
     rest: float
+    around: float
 
     @property
     def whole(self) -> bool:
@@ -71,9 +72,11 @@ def cut_defects(photograph: Photograph, entries: Iterable[Entry]) -> list[Defect
         spot = moved((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), box[0], box[1])
         piece_box = overlap(grown(spot, MARGIN), (0, 0, image.shape[1], image.shape[0]))
         mask = cut(label, spot) > 0
-        rest = mean_without(image, box, int(cut(image, box).sum(dtype=np.int64)), spot, mask)
+        rest, around = (
+            mean_without(image, b, int(cut(image, b).sum(dtype=np.int64)), spot, mask) for b in (box, piece_box)
+        )
         piece, ids = cut(image, piece_box).copy(), cut(label, piece_box).copy()  # views would keep the photograph
-        defects.append(Defect(entry, box, area, spot, photograph.template, piece_box, piece, ids, rest))
+        defects.append(Defect(entry, box, area, spot, photograph.template, piece_box, piece, ids, rest, around))
     return defects
 
 
@@ -129,8 +132,8 @@ def between_edges(kept: Box, here: Box, there: Box, axis: int) -> int:
 def suitable(
     photograph: Photograph, defects: Iterable[Defect], shifts: Shifts | None, max_brightness: float
 ) -> list[bool]:
-    """Which defects the photograph can take: they fit, no defect is in the window, and beside the defect both are
-    equally bright to within `max_brightness` grey levels (a template need not be).
+    """Which defects the photograph can take: they fit, no defect is in the window, and without the defect both are
+    equally bright to within `max_brightness` grey levels, all over and around it (a template need not be).
 
     Raises OSError or ValueError as reading does.
     """
@@ -138,7 +141,7 @@ def suitable(
     if label is None:
         return [False for _ in defects]
     label, area = fit_label(label, image.shape[:2]), area_of(photograph, image)
-    brightness, marked = Sums(image), label.any()
+    brightness, marked, frame = Sums(image), label.any(), (0, 0, image.shape[1], image.shape[0])
 
     def suits(defect: Defect) -> bool:
         place = place_of(defect, photograph.name, area, shifts)
@@ -147,8 +150,9 @@ def suitable(
         if shifts is not None and defect.template is not None:
             return True
         spot, mask = seen_of(defect, (place.right, place.down), place.window)
-        rest = mean_without(image, place.window, brightness.within(place.window), spot, mask)
-        return abs(rest - defect.rest) <= max_brightness
+        near = overlap(moved(defect.piece_box, place.right, place.down), frame)
+        means = (mean_without(image, box, brightness.within(box), spot, mask) for box in (place.window, near))
+        return all(abs(m - d) <= max_brightness for m, d in zip(means, (defect.rest, defect.around), strict=True))
 
     return [suits(defect) for defect in defects]
 

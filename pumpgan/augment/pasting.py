@@ -8,8 +8,9 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -28,6 +29,8 @@ from pumpgan.data.writer import DatasetWriter, check_new
 ALIGNMENTS = ("part", "none")
 MAX_BRIGHTNESS = 10.0  # grey levels
 MOST_EXAMPLES = 24
+
+Result = TypeVar("Result")
 
 
 class Example(NamedTuple):
@@ -67,8 +70,9 @@ def paste_defects(
 ) -> Pasted:
     """Pastes every defect of the training images onto `copies` other training photographs; writes them as a dataset.
 
-    A destination has no defect where the image is cut from it, and is as bright there as the donor, both without the
-    defect, to within `max_brightness` grey levels. Where there are more than `copies` of them, `seed` draws.
+    A destination has no defect where the image is cut from it, and is as bright there and around the defect as the
+    donor, both without the defect, to within `max_brightness` grey levels. Where there are more of them than `copies`,
+    `seed` draws.
 
     align: "part" keeps a defect's place on the part, by the registered shifts, or pastes it onto the template that its
         photograph has; "none" keeps its place between the photograph's edges. None: "part" where the set can.
@@ -87,15 +91,16 @@ def paste_defects(
     by_photograph: dict[str, list[Entry]] = defaultdict(list)
     for entry in donors(dataset, kinds, plan.whole_part):
         by_photograph[entry.photographs[0]].append(entry)
+    donating = [found[name] for name in by_photograph]
     train: Shifts = {e.photographs[0]: e.shift for e in dataset.split("train") if is_cut(e)}
-    shifts = train if aligned_by_part(align, train, [found[name] for name in by_photograph]) else None
+    shifts = train if aligned_by_part(align, train, donating) else None
 
     defects: list[Defect] = []
-    cutting = each(lambda p: cut_defects(p, by_photograph[p.name]), [found[name] for name in by_photograph])
-    for _, some in cutting:
+    for _, some in each("cut out", lambda p: cut_defects(p, by_photograph[p.name]), donating):
         defects += some
     takers: list[list[str]] = [[] for _ in defects]
-    for photograph, suits in each(lambda p: suitable(p, defects, shifts, max_brightness), [found[n] for n in train]):
+    look = partial(suitable, defects=defects, shifts=shifts, max_brightness=max_brightness)
+    for photograph, suits in each("find places", look, [found[name] for name in train]):
         for names, suited in zip(takers, suits, strict=True):
             if suited:
                 names.append(photograph.name)
@@ -133,7 +138,7 @@ def paste_defects(
     )
     examples = []
     with DatasetWriter(out, **metadata(dataset, options)) as writer:
-        for _, made in each(paste_onto, [found[name] for name in train if name in drawn]):
+        for _, made in each("paste", paste_onto, [found[name] for name in train if name in drawn]):
             for entry, example, kept in made:
                 writer.add(entry, example.image, example.label)
                 examples += [example] if kept else []
@@ -221,10 +226,12 @@ def examples_of(defects: Sequence[Defect], drawn: Mapping[str, Sequence[int]]) -
     return {(i, first[i]) for _, _, i in turns[:MOST_EXAMPLES]}
 
 
-def each(work: Callable[[Photograph], Any], photographs: Sequence[Photograph]) -> Iterator[tuple[Photograph, Any]]:
+def each(
+    title: str, work: Callable[[Photograph], Result], photographs: Sequence[Photograph]
+) -> Iterator[tuple[Photograph, Result]]:
     """Does the work on every photograph and gives the results in order; raises the faults together at the end."""
     faults = []
-    for photograph, future in in_order(work, photographs):
+    for photograph, future in in_order(work, photographs, title):
         try:
             result = future.result()
         except (OSError, ValueError) as error:

@@ -126,7 +126,10 @@ def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
 
 
 def export_webdataset(dataset: Dataset, folder: Path) -> None:
-    """SPLIT-000000.tar, ... of a thousand images each: NAME.png, NAME.label.png where labelled, and NAME.json."""
+    """SPLIT-000000.tar, ... of a thousand images each: NAME.png, NAME.label.png where labelled, and NAME.json.
+
+    Labels are grey, pixel = class id: webdataset's decoders make colours of a palette, and ids are gone.
+    """
     for split in SPLITS:
         entries = dataset.split(split)
         for start in range(0, len(entries), SHARD):
@@ -144,8 +147,9 @@ def export_webdataset(dataset: Dataset, folder: Path) -> None:
 def members(dataset: Dataset, entry: Entry) -> list[tuple[str, bytes]]:
     """The files of one image in a tar, by ending."""
     files = [("png", dataset.image_path(entry).read_bytes()), ("json", entry.to_json().encode())]
-    if dataset.label_path(entry).exists():
-        files.insert(1, ("label.png", dataset.label_path(entry).read_bytes()))
+    label = dataset.label(entry)
+    if label is not None:
+        files.insert(1, ("label.png", png(Image.fromarray(label))))
     return files
 
 

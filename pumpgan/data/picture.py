@@ -121,8 +121,9 @@ def samples(views: list[Pixels], columns: int | None, scale: int | None) -> Imag
     times = scale if scale is not None else -(-SMALLEST_CELL // min(height, width))
     cell_width, cell_height = width * times, height * times
     stride = len(views) * (cell_width + SEPARATOR) + 2 * SEPARATOR
-    across = min(columns or max(1, WIDEST // stride), max(count, 1))
-    rows = -(-count // across)
+    most = min(columns or max(1, WIDEST // stride), max(count, 1))
+    rows = -(-count // most)
+    across = most if columns else -(-count // max(rows, 1)) or 1  # rows of one length, where that can be
     block = Image.new("RGB", (across * stride, rows * (cell_height + SEPARATOR)), PAPER)
     for index in range(count):
         for place, view in enumerate(views):

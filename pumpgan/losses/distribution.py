@@ -197,7 +197,7 @@ KINDS: dict[str, Callable[[Tensor, ShareTarget], Tensor]] = {
 
 
 def share_distance(kind: str, shares: Tensor, target: ShareTarget, memory: Tensor | None = None) -> Tensor:
-    """Mean over the classes of the distance that `kind` names, taken over batch and memory.
+    """[C]; the distance that `kind` names of each class, taken over batch and memory.
 
     shares: [B, C] with gradient. memory: [M, C] of earlier batches, without. A batch of B of M + B vectors moves the
     distance by B / (M + B) of what it would alone, so its gradient is scaled back by (M + B) / B. That holds for every
@@ -208,7 +208,7 @@ def share_distance(kind: str, shares: Tensor, target: ShareTarget, memory: Tenso
         gain = (len(memory) + len(shares)) / len(shares)
         shares = shares + (gain - 1) * (shares - shares.detach())  # the value stays, the gradient grows
         shares = torch.cat([shares, memory.to(shares.dtype)])
-    return KINDS[kind](shares.t().contiguous(), target.to(shares.device, shares.dtype)).mean()
+    return KINDS[kind](shares.t().contiguous(), target.to(shares.device, shares.dtype))
 
 
 def ranks(ascending: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -114,7 +114,7 @@ class LabelStatistics:
     def result(self) -> dict[str, Any]:
         """JSON-ready figures; None where a class that never occurs has none.
 
-        images, size [height, width], and classes.NAME with
+        images, size [height, width], share_edges (SHARE_EDGES), and classes.NAME with
             presence_percent, presence4_percent     images with at least one, four pixels
             pixels_percent                          mean over all images of the share of pixels
             area_pixels, median_area_pixels         mean and median area where present
@@ -154,7 +154,7 @@ class LabelStatistics:
                 "touching_foreground_percent": 100 * int(self._touching_foreground[c]) / found if found else None,
                 "histogram": [int((~present).sum()), *np.bincount(bins, minlength=len(SHARE_EDGES)).tolist()],
             }
-        return {"images": len(areas), "size": list(size), "classes": classes}
+        return {"images": len(areas), "size": list(size), "share_edges": list(SHARE_EDGES), "classes": classes}
 
 
 def components(
@@ -274,16 +274,19 @@ SINGLE_COLUMNS = {  # heading: figure, decimals
     "largest": ("largest_share", 2),
     "edge/px": ("boundary_per_pixel", 2),
 }
-PAIR_COLUMNS = {key: SINGLE_COLUMNS[key] for key in ("images %", "pixels %", "area px", "pieces")}
+PAIR_COLUMNS = {key: SINGLE_COLUMNS[key] for key in ("images %", "pixels %", "area px", "pieces", "edge/px")}
 
 
 def statistics_table(result: dict[str, Any]) -> str:
-    """Plain text of `LabelStatistics.result`, a class a line."""
+    """Plain text of `LabelStatistics.result`: a class a line, and below how many images show how much of it."""
     rows = [
         [name, *(number(figures[key], places) for key, places in SINGLE_COLUMNS.values())]
         for name, figures in result["classes"].items()
     ]
-    return f"{result['images']} label maps\n" + aligned([["class", *SINGLE_COLUMNS], *rows])
+    bins = ["none", *(f"<= {100 * edge:g} %" for edge in result["share_edges"])]
+    shares = [[name, *map(str, figures["histogram"])] for name, figures in result["classes"].items()]
+    figures, histogram = aligned([["class", *SINGLE_COLUMNS], *rows]), aligned([["class", *bins], *shares])
+    return f"{result['images']} label maps\n{figures}\nimages by the share of their pixels\n{histogram}"
 
 
 def table(compared: dict[str, Any]) -> str:

@@ -43,9 +43,9 @@ class ShareControl:
             "established": torch.tensor(-1, dtype=torch.int64),  # images when they had been for long enough
             "started": torch.tensor(-1, dtype=torch.int64),  # images when it began
             "adversarial_norm": torch.zeros([], device=device),
-            "loss_norm": torch.zeros([], device=device),
-            "capped": torch.zeros([], device=device),  # running fraction of steps at the cap
-            "weights": torch.zeros(RECENT, device=device),  # of the last steps, newest first; 0: none yet
+            "loss_norm": torch.zeros(len(self.chosen), device=device),
+            "capped": torch.zeros(len(self.chosen), device=device),  # running fraction of steps at the cap
+            "weights": torch.zeros(RECENT, len(self.chosen), device=device),  # of last steps, newest first; 0: none
             "soft_mean": torch.zeros(classes, device=device),  # running
         }
 
@@ -76,31 +76,41 @@ class ShareControl:
         if steering:
             filled = min(int(self.state["seen"]), self.memory_size)
             memory = self.state["soft"][:filled, self.chosen]
-            loss = share_distance(self.config.dist_kind, shares[:, self.chosen], self.steered, memory)
-            (pull,) = torch.autograd.grad(loss, logits)
-            pull, weight = self._weigh(pull, adversarial, images)
-            scalars = {"dist/loss": loss.detach(), "dist/weight": weight, "dist/capped": self.state["capped"].clone()}
+            distances = share_distance(self.config.dist_kind, shares[:, self.chosen], self.steered, memory)
+            pulls = torch.stack([torch.autograd.grad(d, logits, retain_graph=True)[0] for d in distances])
+            pull, weights = self._weigh(pulls, adversarial, images)
+            scalars = {"dist/loss": distances.detach().mean(), "dist/capped": self.state["capped"].mean()}
+            for c, distance, weight in zip(self.chosen, distances.detach(), weights, strict=True):
+                scalars |= {f"dist/{self.names[c]}/loss": distance, f"dist/{self.names[c]}/weight": weight}
         self._remember(shares.detach(), hard)
         return pull, scalars
 
-    def _weigh(self, pull: Tensor, adversarial: Tensor, images: int) -> tuple[Tensor, Tensor]:
-        """The pull times its weight, and the weight; 0 where a class's softmax underflows and nothing pulls."""
+    def _weigh(self, pulls: Tensor, adversarial: Tensor, images: int) -> tuple[Tensor, Tensor]:
+        """The pulls of all classes [K, B, C, H, W] times their weights, summed up; and the weights [K].
+
+        Each class is balanced by itself, or the one of most pixels would take all of the pull. K unrelated pulls of a
+        length add up to sqrt(K) times that, so each gets 1 / sqrt(K) of the balance. A weight is 0 where a class's
+        softmax underflows and nothing pulls.
+        """
         state, config = self.state, self.config
-        pull_norm, adversarial_norm = pull.norm(), adversarial.norm()
-        pulls = pull_norm > 0
-        for name, norm in (("loss_norm", pull_norm), ("adversarial_norm", adversarial_norm)):
+        norms, adversarial_norm = pulls.flatten(1).norm(dim=1), adversarial.norm()
+        active = norms > 0
+        for name, norm, measured in (
+            ("loss_norm", norms, active),
+            ("adversarial_norm", adversarial_norm, active.any()),
+        ):
             mean = torch.where(state[name] == 0, norm, state[name].lerp(norm, RATE))
-            state[name] = torch.where(pulls, mean, state[name])
-        wanted = weight = torch.full_like(pull_norm, config.dist_lambda)
+            state[name] = torch.where(measured, mean, state[name])
+        wanted = weights = torch.full_like(norms, config.dist_lambda / len(norms))
         if not config.dist_lambda:
-            wanted = config.dist_balance * state["adversarial_norm"] / state["loss_norm"]
-            most = 2 * config.dist_balance * state["adversarial_norm"] / pull_norm
-            weight = torch.where(pulls, torch.minimum(wanted, most), 0.0)
+            balanced = config.dist_balance / len(norms) ** 0.5 * state["adversarial_norm"]
+            wanted, most = balanced / state["loss_norm"], 2 * balanced / norms
+            weights = torch.where(active, torch.minimum(wanted, most), 0.0)
             state["capped"] = state["capped"].lerp((wanted > most).float(), RATE)
-        state["weights"] = torch.where(pulls, torch.cat([wanted[None], state["weights"][:-1]]), state["weights"])
+        state["weights"] = torch.cat([wanted.where(active, state["weights"][0])[None], state["weights"][:-1]])
         if config.dist_decay:
-            weight = weight * 0.5 ** ((images - int(state["started"])) / (config.dist_decay * 1000))
-        return pull * weight, weight
+            weights = weights * 0.5 ** ((images - int(state["started"])) / (config.dist_decay * 1000))
+        return torch.tensordot(weights, pulls, dims=1), weights
 
     def _remember(self, soft: Tensor, hard: Tensor) -> None:
         state = self.state
@@ -158,7 +168,7 @@ class ShareControl:
         if not self.started:
             return found
         state, drawn = self.state, self.drawn()
-        for c in self.chosen:
+        for i, c in enumerate(self.chosen):
             name, (presence, share) = self.names[c], drawn[self.names[c]]
             wanted, soft = float(self.target.mean[c]), float(state["soft_mean"][c])
             if presence == 0:
@@ -170,11 +180,12 @@ class ShareControl:
             vectors = (self.memory_size + self.config.batch) * float(self.real.presence[c])
             if vectors < 15:
                 found.append(f"{name}: its statistics rest on {vectors:.1f} expected occurrences; raise --dist-memory")
-        if float(state["capped"]) > 0.3:
-            found.append(f"dist-loss: at its cap in {100 * float(state['capped']):.0f} % of the steps")
-        weights = state["weights"][state["weights"] > 0]
-        if len(weights) and float(weights.max()) > 100 * float(weights.min()):
-            found.append(f"dist-loss: its weight has moved more than a hundredfold within {len(weights)} steps")
+            if float(state["capped"][i]) > 0.3:
+                found.append(f"{name}: its pull is at the cap in {100 * float(state['capped'][i]):.0f} % of the steps")
+            weights = state["weights"][:, i]
+            weights = weights[weights > 0]
+            if len(weights) and float(weights.max()) > 100 * float(weights.min()):
+                found.append(f"{name}: the weight of its pull has moved a hundredfold within {len(weights)} steps")
         return found
 
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from miniatures import noise
 
-from pumpgan.augment.defects import Sums, between_edges, mean_without
+from pumpgan.augment.defects import Sums, between_edges, cut_defects, mean_without, suitable
+from pumpgan.data.dataset import Entry
 from pumpgan.data.importers.crops import cut
+from pumpgan.data.importers.photograph import Photograph
 
 BOXES = [(0, 0, 50, 40), (3, 5, 20, 40), (49, 0, 50, 1), (10, 10, 10, 30)]
 
@@ -31,6 +33,29 @@ def test_a_defect_that_is_everything_counts_itself():
     pixels, box = noise(0, 40, 50), (0, 0, 50, 40)
     everything = np.ones((40, 50), bool)
     assert mean_without(pixels, box, Sums(pixels).within(box), box, everything) == pytest.approx(pixels.mean())
+
+
+def striped(name: str, left: int, defect: bool = False, light: int = 0) -> Photograph:
+    """A ground of 100 with a bright stripe 20 pixels wide, and perhaps a defect at column 30."""
+    image, label = np.full((60, 80), 100 + light, np.uint8), np.zeros((60, 80), np.uint8)
+    image[:, left : left + 20] += 60
+    label[28:32, 28:32] = defect
+    return Photograph(name, lambda: (image, label), "defect" if defect else "good", name)
+
+
+def test_a_place_is_as_bright_all_over_and_around_the_defect():
+    (defect,) = cut_defects(
+        striped("donor", 20, defect=True), [Entry("donor", "train", ("donor",), box=(0, 0, 80, 60))]
+    )
+    shifts = dict.fromkeys(("donor", "same", "lit", "elsewhere", "defective"), (0.0, 0.0))
+
+    def suits(photograph: Photograph) -> bool:
+        return suitable(photograph, [defect], shifts, 10)[0]
+
+    assert suits(striped("same", 20)) and suits(striped("lit", 20, light=9))
+    assert not suits(striped("lit", 20, light=11))
+    assert not suits(striped("elsewhere", 50))
+    assert not suits(striped("defective", 20, defect=True))
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,10 @@ def test_statistics_are_printed_as_json(tmp_path):
     assert (figures["images"], figures["unlabelled"]) == (21, 3)
     assert figures["classes"]["earring"]["presence_percent"] == pytest.approx(100 * 7 / 21)
     assert figures["classes"]["earring"]["pixels_percent"] == pytest.approx(100 * 7 * 2 / 256 / 21)
-    assert "earring" in run("stats", tmp_path / "set", "--split", "test")
+    assert len(figures["share_edges"]) + 1 == len(figures["classes"]["earring"]["histogram"])
+    assert figures["classes"]["earring"]["histogram"][0] == 14 and sum(figures["classes"]["earring"]["histogram"]) == 21
+    said = run("stats", tmp_path / "set", "--split", "test")
+    assert all(part in said for part in ("earring", "images %", "pieces", "edge/px", "<= 0.05 %", "<= 100 %"))
 
 
 def test_a_sheet_is_drawn(tmp_path):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pumpgan.data import writer as writer_module
 from pumpgan.data.check import check
-from pumpgan.data.importers import import_dataset
+from pumpgan.data.importers import IMPORTERS, import_dataset, layout_of
 from pumpgan.data.importers.celebamask_hq import FACE_ID_OF_PART
 from pumpgan.data.importers.crops import boxes, letterbox
 from pumpgan.data.importers.magnetic_tile import tiles_of
@@ -67,6 +67,27 @@ def test_grey_index_masks_and_any_image_format_are_read(tmp_path):
         save_index(folder / "masks" / f"{i}.png", face_ids(i, 32), "L")
     opened = import_dataset("label-maps", tmp_path / "set", folder, resolution=32)
     np.testing.assert_array_equal(opened.label(opened.entries[0]), np.array(MERGED)[face_ids(0, 32)])
+
+
+def test_classes_of_one_s_own_are_named_in_the_order_of_their_ids(tmp_path):
+    folder = label_maps(tmp_path / "from", faces=0)
+    for i in range(4):
+        Image.fromarray(noise(i, 32, 32)).save(folder / "images" / f"{i}.png")
+        save_index(folder / "masks" / f"{i}.png", noise(i, 32, 32) % 3)
+    opened = import_dataset("label-maps", tmp_path / "set", folder, resolution=32, class_names="good, scratch,dent")
+    assert (opened.class_names, opened.channels, opened.flips) == (("good", "scratch", "dent"), 1, "none")
+    for entry in opened.entries:
+        np.testing.assert_array_equal(opened.label(entry), noise(int(entry.name), 32, 32) % 3)
+    assert opened.source["options"]["class_names"] == "good, scratch,dent"
+    refused(tmp_path, r"id 2 is unknown.*--class-names", "label-maps", folder, class_names="good,scratch")
+    for wrong in ("good", "good,,dent", "good,good"):
+        refused(tmp_path, "class_names: must be two or more names", "label-maps", folder, class_names=wrong)
+
+
+def test_black_and_white_masks_are_sent_to_the_source_that_reads_them(tmp_path):
+    folder = label_maps(tmp_path / "from")
+    save_index(folder / "masks" / "face_1.png", 255 * (noise(0, 32, 32) % 2), "L")
+    refused(tmp_path, "id 255 is unknown.*masks of 0 and 255 are for the source pump", "label-maps", folder)
 
 
 def test_a_missing_mask_is_refused_or_taken_as_told(tmp_path):
@@ -331,6 +352,11 @@ def test_a_size_that_synthetic_faces_are_not_drawn_in_is_one_fault(tmp_path, res
 )
 def test_an_option_that_is_wrong_or_of_no_use_is_refused(tmp_path, options, message):
     refused(tmp_path, message, "label-maps", label_maps(tmp_path / "from"), **options)
+
+
+def test_every_source_says_what_its_folder_holds():
+    assert all(part in layout_of("label-maps") for part in ("images/NAME", "masks/NAME"))
+    assert all(20 < len(layout_of(source)) < 600 for source in IMPORTERS)
 
 
 def test_an_unknown_source_suggests_the_nearest(tmp_path):

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from miniatures import deeppcb, mvtec, noise, pump
 from PIL import Image
+from PIL.ExifTags import Base
 
 from pumpgan.data.check import check
+from pumpgan.data.dataset import read_image
 from pumpgan.data.importers import import_dataset
+from pumpgan.data.importers.parts import FoldedMask
+from pumpgan.data.importers.photograph import image_size
 
 
 def refused(tmp_path, source, folder, *parts, **options):
@@ -142,3 +146,34 @@ def test_the_real_boards_have_the_defects_of_their_description(tmp_path, test_da
             lines = (group / f"{entry.group[5:]}_not" / f"{entry.name[:-5]}.txt").read_text().splitlines()
             for left, top, right, bottom, kind in (map(int, line.split()) for line in lines):
                 assert (opened.label(entry)[top:bottom, left:right] == kind).sum() >= 20
+
+
+@pytest.mark.parametrize("mask", [np.zeros((37, 51), np.uint8), noise(0, 37, 51) % 2, np.ones((8, 8), np.uint8)])
+def test_a_folded_mask_unfolds_to_what_it_was(mask):
+    np.testing.assert_array_equal(FoldedMask(mask).unfold(), mask)
+
+
+def test_folded_masks_of_few_defects_are_small():
+    mask = np.zeros((2224, 3200), np.uint8)
+    mask[500:520, 700:760] = 1
+    assert len(FoldedMask(mask).bits) < 10_000
+
+
+def test_sixteen_bit_photographs_of_one_value_are_black(tmp_path):
+    folder = pump(tmp_path / "from", 4)
+    for path in (folder / "images").iterdir():
+        Image.fromarray(np.full((40, 64), 5000, np.uint16)).save(path)
+    opened = import_dataset("pump", tmp_path / "set", folder, patches=0)
+    assert not any(opened.image(entry).any() for entry in opened.entries)
+
+
+def test_exif_behind_the_pixels_of_a_png_turns_it_too(tmp_path):
+    exif = Image.Exif()
+    exif[Base.Orientation] = 6
+    path = tmp_path / "late.png"
+    Image.fromarray(noise(0, 20, 30)).save(path, exif=exif)
+    early = path.read_bytes()
+    at = early.index(b"eXIf") - 4
+    chunk = early[at : at + 12 + int.from_bytes(early[at : at + 4])]
+    path.write_bytes(early.replace(chunk, b"")[:-12] + chunk + early[-12:])  # before IEND, of 12 bytes
+    assert image_size(path) == read_image(path, "L").shape == (30, 20)

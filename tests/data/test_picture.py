@@ -83,6 +83,8 @@ def test_a_sheet_is_no_wider_than_a_screen_unless_asked():
     images, labels = torch.zeros(16, 3, 128, 128), torch.zeros(16, 128, 128, dtype=torch.int64)
     assert 1200 < sample_sheet([("a", images, labels)], CLASSES).width <= 1600 + 2 * 8
     assert sample_sheet([("a", images, labels)], CLASSES, columns=8).width > 3000
+    small = images[..., :32, :32]  # five would fit, and leave a lone one in the fourth row
+    assert sample_sheet([("a", small, labels[:, :32, :32])], CLASSES).width == 4 * (3 * (96 + 2) + 2 * 2) + 2 * 8
 
 
 def test_a_sheet_of_an_empty_group_is_still_a_sheet():

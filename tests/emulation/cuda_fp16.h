@@ -1,7 +1,7 @@
 // float16, as far as the kernels use it: conversions by name alone, as torch's build switches the implicit ones off.
 #pragma once
 
-#include <bit>
+#include <cmath>
 #include <cstdint>
 
 #include "cuda_runtime.h"
@@ -15,11 +15,27 @@ struct alignas(4) __half2 {
 using half = __half;
 using half2 = __half2;
 
-// To the nearest, ties to even, by the compiler.
-inline __half __float2half_rn(float v) { return {std::bit_cast<uint16_t>(static_cast<_Float16>(v))}; }
+inline float __half2float(__half v) {
+  const int exponent = v.bits >> 10 & 31, fraction = v.bits & 1023;
+  const float sign = v.bits >> 15 ? -1.0f : 1.0f;
+  if (exponent == 31) return fraction ? NAN : sign * INFINITY;
+  return sign * (exponent ? std::ldexp(float(fraction + 1024), exponent - 25) : std::ldexp(float(fraction), -24));
+}
+
+// To the nearest, ties to even; a NaN becomes CUDA's.
+inline __half __float2half_rn(float v) {
+  if (v != v) return {0x7fff};
+  const uint16_t sign = std::signbit(v) ? 0x8000 : 0;
+  const float size = std::fabs(v);
+  if (size == 0.0f) return {sign};
+  if (size >= 65520.0f) return {uint16_t(sign | 0x7c00)};
+  int exponent;
+  std::frexp(size, &exponent);                    // size is in [1/2, 1) * 2^exponent
+  const int step = std::max(exponent, -13) - 11;  // neighbours are 2^step apart
+  const int steps = int(std::nearbyint(std::ldexp(size, -step)));  // 2,048 of them raise the exponent by one
+  return {uint16_t(sign | (steps + (step + 24) * 1024))};
+}
 inline __half __float2half(float v) { return __float2half_rn(v); }
-inline __half __double2half(double v) { return {std::bit_cast<uint16_t>(static_cast<_Float16>(v))}; }
-inline float __half2float(__half v) { return static_cast<float>(std::bit_cast<_Float16>(v.bits)); }
 
 inline __half2 __halves2half2(__half x, __half y) { return {x, y}; }
 inline __half2 __half2half2(__half v) { return {v, v}; }

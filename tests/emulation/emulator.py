@@ -11,7 +11,7 @@ import re
 import shutil
 import struct
 import subprocess
-from collections.abc import Sequence
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -40,6 +40,7 @@ SANITIZERS = {
     "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DEMULATION_ADDRESS"],
     "thread": ["-fsanitize=thread", "-DEMULATION_THREAD"],
 }
+KEPT_SECONDS = 86400  # of what is no longer needed: another process may still want it
 MACHINE = ("execution.cpp", "runtime.cpp")  # not the program that is examined: compiled without instrumentation
 OPTIONS = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=0:detect_leaks=0",
@@ -68,11 +69,12 @@ class Input:
 
 @dataclass
 class Output:
-    """Memory that holds NaN (-1 in integers) until the launcher writes it."""
+    """Memory that holds `start`, or NaN (-1 in integers), until the launcher writes it."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     shift: int = 0
+    start: Tensor | None = None
 
 
 @dataclass(repr=False)
@@ -102,7 +104,7 @@ def declarations() -> tuple[dict[str, type[ctypes.Structure]], dict[str, str], l
     structs: dict[str, type[ctypes.Structure]] = {}
     launchers: dict[str, str] = {}
     headers = []
-    for header in [*sorted(CSRC.glob("*/*.h")), HERE / "faulty.h"]:
+    for header in [*sorted(CSRC.glob("*/*.h")), *sorted(HERE.glob("*.h"))]:
         text = re.sub(r"//.*", "", header.read_text())
         found = re.findall(r"void (\w+_cuda)\((?:const )?(\w+)& \w+(?:, CUstream_st\* \w+)?\);", text)
         if not found:
@@ -134,20 +136,22 @@ def table_of_launchers() -> str:
 class Emulator:
     """The kernels built under one sanitizer; `folder` keeps what was built."""
 
-    def __init__(self, sanitizer: str, folder: Path, kernels: Sequence[Path] | None = None) -> None:
+    def __init__(self, sanitizer: str, folder: Path) -> None:
         self.sanitizer = sanitizer
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         table = folder / "launchers.cpp"
         if not table.exists() or table.read_text() != table_of_launchers():
             table.write_text(table_of_launchers())
-        kernels = kernels or sorted(CSRC.glob("*/*_cuda.cu"))
-        sources = [*kernels, HERE / "faulty.cu", table, *sorted(HERE.glob("*.cpp"))]
+        sources = [*CSRC.glob("*/*_cuda.cu"), *HERE.glob("*.cu"), *HERE.glob("*.cpp"), table]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(self._compiled, sources))
+            objects = list(pool.map(self._compiled, sorted(sources)))
         self.program = folder / f"{self._hash(*objects)}-{sanitizer}"
         if not self.program.exists():
             self._make(["g++", *SANITIZERS[sanitizer], *map(str, objects), "-lpthread"], self.program)
+        for old in folder.glob(f"*-{sanitizer}*"):
+            if old.stat().st_mtime < time.time() - KEPT_SECONDS and old not in [self.program, *objects]:
+                old.unlink(missing_ok=True)
 
     def _compiled(self, source: Path) -> Path:
         headers = [*sorted(CSRC.rglob("*.h")), *sorted(HERE.glob("*.h"))]
@@ -179,9 +183,10 @@ class Emulator:
         done = subprocess.run([self.program], input=request, capture_output=True, env={**os.environ, **OPTIONS})
         if done.returncode != 0:
             report = done.stderr.decode(errors="replace")
-            *_, (number, report) = re.findall(r"emulation: call (\d+),.*\n((?s:.*?)(?=emulation: call|\Z))", report)
-            last = f"call {number}, {calls[int(number)]}"
-            raise Fault(f"{self.sanitizer} sanitizer, exit status {done.returncode}, {last}:\n{report}")
+            started = re.findall(r"^emulation: call (\d+)", report, re.MULTILINE)
+            last = f"call {started[-1]}, {calls[int(started[-1])]}" if started else "before its first call"
+            said = report.rpartition("emulation: call ")[2]
+            raise Fault(f"{self.sanitizer} sanitizer, exit status {done.returncode}, {last}:\n{said}")
         answer = memoryview(done.stdout)
         for call in calls:
             answer = unpack(call, answer)
@@ -223,7 +228,11 @@ def packed(call: Call) -> bytes:
             pointers.append(text(name.encode()) + struct.pack("<IIQI", offset, 0, len(data), value.shift) + data)
         elif isinstance(value, Output):
             size = torch.Size(value.shape).numel() * value.dtype.itemsize
-            pointers.append(text(name.encode()) + struct.pack("<IIQI", offset, 1, size, value.shift))
+            start = b"" if value.start is None else bytes_of(value.start.to(value.dtype))
+            kind_of_pointer = 1 if value.start is None else 2
+            pointers.append(
+                text(name.encode()) + struct.pack("<IIQI", offset, kind_of_pointer, size, value.shift) + start
+            )
     arguments = bytes(filled(kind, call.arguments))
     head = text(call.launcher.encode()) + text(arguments) + struct.pack("<I", len(pointers))
     return head + b"".join(pointers)

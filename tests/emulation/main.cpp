@@ -2,8 +2,8 @@
 //
 //   call     name, arguments, count of pointers (uint32), pointers
 //   text     length (uint32), bytes; so are the name and the arguments, which are the bytes of the launcher's struct
-//   pointer  field's name, its offset in the struct (uint32), kind (uint32: 0 input, 1 output), size (uint64),
-//            offset from 256-byte alignment (uint32), and an input's bytes
+//   pointer  field's name, its offset in the struct (uint32), kind (uint32: 0 input, 1 output, 2 output that holds
+//            something before), size (uint64), offset from 256-byte alignment (uint32), and bytes unless kind is 1
 //   answer   the struct's bytes, then every output's
 #include <algorithm>
 #include <cstdint>
@@ -50,11 +50,11 @@ std::string text() {
 // Memory of exactly the size asked for: what lies before and behind it is not to be touched.
 class Buffer {
  public:
-  Buffer(std::string field, bool output, size_t size, size_t shift)
-      : field_(std::move(field)), output_(output), size_(size), shift_(shift) {
+  Buffer(std::string field, uint32_t kind, size_t size, size_t shift)
+      : field_(std::move(field)), output_(kind != 0), size_(size), shift_(shift) {
     if (posix_memalign(reinterpret_cast<void**>(&base_), kAlignment, shift + size) != 0) fail(field_, "out of memory");
     std::memset(base_, kUnwritten, shift + size);
-    if (!output && !read_all(base_ + shift, size)) fail(field_, "the request ends early");
+    if (kind != 1 && !read_all(base_ + shift, size)) fail(field_, "the request ends early");
     before_.assign(base_, base_ + shift + size);
 #ifdef EMULATION_ADDRESS
     ASAN_POISON_MEMORY_REGION(base_, shift / 8 * 8);  // of what lies before, as much as its shadow can tell
@@ -91,7 +91,7 @@ void make_call(const std::string& name) {
     const std::string field = text();
     const auto offset = number<uint32_t>(), kind = number<uint32_t>();
     const auto size = number<uint64_t>();
-    buffers.emplace_back(field, kind == 1, size, number<uint32_t>());
+    buffers.emplace_back(field, kind, size, number<uint32_t>());
     void* const data = buffers.back().data();
     std::memcpy(arguments.data() + offset, &data, sizeof data);
   }

@@ -28,8 +28,8 @@ def steering(**options) -> ShareControl:
     state["soft_mean"] = REAL.mean.float()
     state["seen"] = torch.tensor(10 * len(state["hard"]))
     state["started"] = torch.tensor(0)
-    state["weights"][:2] = torch.tensor([1.0, 90.0])
-    state["capped"] = torch.tensor(0.29)
+    state["weights"][:2] = torch.tensor([[1.0], [90.0]])
+    state["capped"][:] = 0.29
     return control
 
 
@@ -70,14 +70,14 @@ def test_statistics_over_too_few_occurrences_are_told():
 
 def test_a_pull_that_is_often_at_its_cap_is_told():
     control = steering()
-    control.state["capped"] = torch.tensor(0.31)
-    assert control.alarms(LATE) == ["dist-loss: at its cap in 31 % of the steps"]
+    control.state["capped"] = torch.tensor([0.31])
+    assert control.alarms(LATE) == ["hole: its pull is at the cap in 31 % of the steps"]
 
 
 def test_a_weight_that_moved_a_hundredfold_is_told():
     control = steering()
     control.state["weights"][5] = 101.0
-    assert control.alarms(LATE) == ["dist-loss: its weight has moved more than a hundredfold within 3 steps"]
+    assert control.alarms(LATE) == ["hole: the weight of its pull has moved a hundredfold within 3 steps"]
 
 
 def test_a_weight_that_moved_long_ago_is_not():
@@ -108,16 +108,16 @@ def test_steps_move_the_figures_that_alarms_read():
         logits = torch.randn(4, 3, 16, 16, requires_grad=True)
         adversarial = torch.randn(4, 3, 16, 16) * (1, 1e4, 1e-4)[i // 7]
         _, scalars = control.gradient(logits, adversarial, step=i, images=4 * i)
-        weights.append(float(scalars["dist/weight"]))
+        weights.append(float(scalars["dist/hole/weight"]))
     state = control.state
-    kept = state["weights"][:20].tolist()
+    kept = state["weights"][:20, 0].tolist()
     assert kept[-1] == weights[0] and kept[0] >= weights[-1] and not state["weights"][20:].any()
     assert int(state["seen"]) == 80 and 0 <= float(state["capped"]) <= 1
 
 
 def test_a_pull_ten_times_its_mean_counts_as_capped():
     control = steering()
-    control.state["capped"] = torch.tensor(0.0)
+    control.state["capped"] = torch.zeros(1)
     logits = torch.randn(4, 3, 16, 16, requires_grad=True)
     for expected in (0.0, 0.02):
         control.gradient(logits, torch.ones_like(logits), step=0, images=0)
@@ -133,7 +133,7 @@ def test_a_class_without_any_gradient_yet_pulls_by_nothing(size):
     logits[:, 2] = -100
     logits.requires_grad_(True)
     pull, scalars = control.gradient(logits, torch.full_like(logits, size), step=0, images=0)
-    assert torch.isfinite(pull).all() and not pull.any() and scalars["dist/weight"] == 0
+    assert torch.isfinite(pull).all() and not pull.any() and scalars["dist/hole/weight"] == 0
     assert not any("hundredfold" in alarm for alarm in control.alarms(LATE))
 
 
@@ -146,7 +146,7 @@ def test_straight_through_counts_pixels_forward_and_softly_backward():
     control = steering(dist_counts="straight-through", dist_lambda=1.0, dist_memory=0)
     pull, scalars = control.gradient(logits, adversarial, step=0, images=0)
     hard = hard_shares(logits.argmax(dim=1), 3).float()
-    torch.testing.assert_close(scalars["dist/loss"], share_distance("gaussian", hard[:, [2]], REAL.only([2])))
+    torch.testing.assert_close(scalars["dist/loss"], share_distance("gaussian", hard[:, [2]], REAL.only([2]))[0])
     # Backward: the loss's gradient at the counted shares, through the soft ones.
     counted = hard.clone().requires_grad_(True)
     (at_shares,) = torch.autograd.grad(share_distance("gaussian", counted[:, [2]], REAL.only([2])), counted)
@@ -168,7 +168,7 @@ def test_soft_counts_are_the_default():
     control = steering(dist_memory=0)
     _, scalars = control.gradient(logits, torch.ones_like(logits), step=0, images=0)
     soft, _ = label_stats(logits.detach(), temperature=0.1)
-    torch.testing.assert_close(scalars["dist/loss"], share_distance("gaussian", soft[:, [2]], REAL.only([2])))
+    torch.testing.assert_close(scalars["dist/loss"], share_distance("gaussian", soft[:, [2]], REAL.only([2]))[0])
 
 
 @pytest.mark.parametrize("memory", [0, 10])

@@ -74,7 +74,7 @@ def test_the_pull_is_balanced_against_the_adversarial_gradient_and_capped():
     adversarial = torch.randn_like(leaf)
     pull, scalars = control.gradient(leaf, adversarial, step=0, images=0)
     assert pull.norm().item() == pytest.approx(0.5 * adversarial.norm().item(), rel=1e-4)
-    assert "dist/weight" in scalars
+    assert scalars["dist/hat/weight"] > 0 and scalars["dist/hat/loss"] > 0
     control.state["loss_norm"] /= 100  # a step whose gradient is far above its running mean
     pull, _ = control.gradient(leaf, adversarial, step=1, images=4)
     assert pull.norm().item() == pytest.approx(2 * 0.5 * adversarial.norm().item(), rel=1e-3)
@@ -85,6 +85,23 @@ def test_a_target_that_no_image_can_hold_is_refused():
     ShareControl(SemganConfig(dist_loss="earring", dist_target="mean=11"), real, NAMES, torch.device("cpu"))
     with pytest.raises(ValueError, match="mean=11 asks hat to hold 110 % of the pixels"):
         ShareControl(SemganConfig(dist_loss="hat", dist_target="mean=11"), real, NAMES, torch.device("cpu"))
+
+
+def test_each_class_pulls_alike_however_many_pixels_it_has():
+    # A hat of a third of the image and an earring of a hundredth: pixels alone would leave the hat nearly all the pull.
+    real = ShareTarget.of_shares(torch.tensor([[0.55, 0.4, 0.05], [0.75, 0.25, 0.0]], dtype=torch.float64), 1024)
+    logits = torch.randn(4, 3, 32, 32) / 5 + torch.tensor([1.0, 0.5, 0.0])[:, None, None]
+    adversarial = torch.randn_like(logits)
+
+    def pull(classes: str) -> torch.Tensor:
+        config = SemganConfig(dist_loss=classes, dist_start="0", dist_balance=0.5)
+        control = ShareControl(config, real, NAMES, torch.device("cpu"))
+        return control.gradient(logits.clone().requires_grad_(True), adversarial, step=0, images=0)[0]
+
+    hat, earring, both = pull("hat"), pull("earring"), pull("hat,earring")
+    for one in (hat, earring):
+        assert one.norm().item() == pytest.approx(0.5 * adversarial.norm().item(), rel=1e-4)
+    torch.testing.assert_close(both, (hat + earring) / 2**0.5)
 
 
 def test_decay_halves_the_pull_every_so_many_images():

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -45,6 +45,7 @@ IMPORTERS: dict[str, Callable[..., Plan]] = {
 READS_NOTHING = frozenset(("synthetic-face", "synthetic-pump"))
 
 Drawn = list[tuple[Entry, Pixels, Pixels | None]]
+Result = TypeVar("Result")
 
 
 def option(about: str, default: Any = None, choices: Sequence[str] = ()) -> Any:
@@ -242,11 +243,11 @@ def entry_of(plan: Plan, photograph: Photograph, split: str, cut: Cut, shift: tu
 
 
 def in_order(
-    work: Callable[[Photograph], Drawn], photographs: Sequence[Photograph]
-) -> Iterator[tuple[Photograph, Future[Drawn]]]:
+    work: Callable[[Photograph], Result], photographs: Sequence[Photograph], title: str = "import"
+) -> Iterator[tuple[Photograph, Future[Result]]]:
     """Does the work in threads, a few photographs ahead, and hands out the finished futures in order, with a bar."""
     workers = min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers, "import") as threads, tqdm(total=len(photographs), disable=None) as bar:
+    with ThreadPoolExecutor(workers, title) as threads, tqdm(total=len(photographs), desc=title, disable=None) as bar:
         queue = iter(photographs)
         ahead = [(p, threads.submit(work, p)) for p in itertools.islice(queue, 2 * workers)]
         while ahead:
