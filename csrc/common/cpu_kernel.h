@@ -77,8 +77,8 @@ inline uint32_t rounded_bits(float v) {  // the result is their upper half
 }
 template <> inline BFloat16 narrow<BFloat16>(float v) { return {uint16_t(rounded_bits(v) >> 16)}; }
 
-// y[i] = f(x[i] widened, i). Two neighbouring bfloat16 are worked on as one word, whose halves a shift and a mask widen:
-// converting them one by one would take longer than most of what is done with them.
+// y[i] = f(x[i] widened, i). Two neighbouring bfloat16 are worked on as one word, whose halves a shift and a mask
+// widen: converting them one by one would take longer than most of what is done with them.
 template <typename T, typename F>
 inline void map_values(const T* __restrict__ x, T* __restrict__ y, int64_t n, F f) {
   for (int64_t i = 0; i < n; ++i) y[i] = narrow<T>(f(widen(x[i]), i));

@@ -1,6 +1,6 @@
 // A filter step is a weighted sum of rows: of the image's rows on the vertical axis, and of one line's shifted copies
-// on the horizontal one. Both run along memory, so one loop, vectorised, does all the arithmetic. What StyleGAN2 asks for
-// most, four taps over many neighbouring channels, keeps those sums in registers instead: `fused_row`.
+// on the horizontal one. Both run along memory, so one loop, vectorised, does all the arithmetic. What StyleGAN2 asks
+// for most, four taps over many neighbouring channels, keeps those sums in registers instead: `fused_row`.
 #include "upfirdn2d/upfirdn2d.h"
 
 #include <algorithm>
