@@ -3,6 +3,9 @@
 
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <new>
+#include <vector>
 
 #include "common/parallel.h"
 
@@ -35,6 +38,19 @@ inline const char* cpu_isa() {
 #endif
 }
 
+// Scratch memory. It begins on a cache line: a load of the widest vector that straddles two takes twice as long.
+template <typename T>
+struct CacheAligned {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+  CacheAligned() = default;
+  template <typename U> CacheAligned(const CacheAligned<U>&) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
+  void deallocate(T* p, std::size_t) { ::operator delete(p, kLine); }
+  template <typename U> bool operator==(const CacheAligned<U>&) const { return true; }
+};
+template <typename T> using Scratch = std::vector<T, CacheAligned<T>>;
+
 // The upper half of a float32.
 struct BFloat16 {
   uint16_t bits;
@@ -44,20 +60,40 @@ template <typename T> struct Wide { using type = T; };
 template <> struct Wide<BFloat16> { using type = float; };
 
 template <typename T> inline typename Wide<T>::type widen(T v) { return v; }
-inline float widen(BFloat16 v) {
-  const uint32_t bits = uint32_t(v.bits) << 16;
-  float wide;
-  std::memcpy(&wide, &bits, sizeof wide);
-  return wide;
+inline float from_bits(uint32_t bits) {
+  float v;
+  std::memcpy(&v, &bits, sizeof v);
+  return v;
 }
+inline float widen(BFloat16 v) { return from_bits(uint32_t(v.bits) << 16); }
 
 // To the nearest, ties to even; a NaN stays one.
 template <typename T> inline T narrow(typename Wide<T>::type v) { return v; }
-template <> inline BFloat16 narrow<BFloat16>(float v) {
+inline uint32_t rounded_bits(float v) {  // the result is their upper half
   uint32_t bits;
   std::memcpy(&bits, &v, sizeof bits);
-  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  return {uint16_t((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded)};
+  const uint32_t rounded = bits + (0x7fffu + ((bits >> 16) & 1u));
+  return v == v ? rounded : 0x7fc00000u;
+}
+template <> inline BFloat16 narrow<BFloat16>(float v) { return {uint16_t(rounded_bits(v) >> 16)}; }
+
+// y[i] = f(x[i] widened, i). Two neighbouring bfloat16 are worked on as one word, whose halves a shift and a mask
+// widen: converting them one by one would take longer than most of what is done with them.
+template <typename T, typename F>
+inline void map_values(const T* __restrict__ x, T* __restrict__ y, int64_t n, F f) {
+  for (int64_t i = 0; i < n; ++i) y[i] = narrow<T>(f(widen(x[i]), i));
+}
+template <typename F>
+inline void map_values(const BFloat16* __restrict__ x, BFloat16* __restrict__ y, int64_t n, F f) {
+  typedef uint32_t __attribute__((may_alias, aligned(alignof(BFloat16)))) Pair;
+  const Pair* __restrict__ from = reinterpret_cast<const Pair*>(x);
+  Pair* __restrict__ to = reinterpret_cast<Pair*>(y);
+  for (int64_t i = 0; i < n / 2; ++i) {
+    const uint32_t pair = from[i];
+    const float first = from_bits(pair << 16), second = from_bits(pair & 0xffff0000u);
+    to[i] = rounded_bits(f(first, 2 * i)) >> 16 | (rounded_bits(f(second, 2 * i + 1)) & 0xffff0000u);
+  }
+  if (n % 2) y[n - 1] = narrow<BFloat16>(f(widen(x[n - 1]), n - 1));
 }
 
 // A bound rounded as the values it bounds, so that a backward pass recognises a stored value that stands at it.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 #include <stdexcept>
-#include <vector>
 
 #include "common/cpu_kernel.h"
 #include "label_stats/label_stats_math.h"
@@ -13,17 +12,19 @@ namespace {
 
 constexpr int64_t kTile = 512;  // pixels worked on together: with a dozen classes they stay in a core's L1 cache
 
+constexpr int64_t kStrip = 32;  // pixels transposed together, so that the cache lines they lie on are met once
+
 // A tile of pixels, classes apart, so that every loop runs along pixels; `omp simd` says that nothing overlaps.
 template <typename T>
 struct Workspace {
   using A = typename Wide<T>::type;
   explicit Workspace(int64_t classes) : powers(classes * kTile), narrowed(classes * kTile) {}
-  std::vector<A> powers;   // [classes, kTile] exp((logit - largest) / temperature)
-  std::vector<T> narrowed; // [classes, kTile] a result on its way to memory
-  A largest[kTile];
-  A total[kTile];          // sum of powers over the classes
-  A mean[kTile];           // of the gradient over the classes, weighted by powers
-  int32_t winner[kTile];
+  Scratch<A> powers;          // [classes, kTile] exp((logit - largest) / temperature)
+  Scratch<T> narrowed;        // [classes, kTile] a result on its way to memory
+  alignas(64) A largest[kTile];
+  alignas(64) A total[kTile]; // sum of powers over the classes
+  alignas(64) A mean[kTile];  // of the gradient over the classes, weighted by powers
+  alignas(64) int32_t winner[kTile];
 };
 
 // The largest logit of each pixel, and its class where kWinners, beside a wide copy of the logits.
@@ -36,8 +37,10 @@ void largest_of_tile(const T* __restrict__ logits, const LogitsLayout& layout, i
   int32_t* __restrict__ winner = work.winner;
   const int64_t step = layout.pixel;
   if (step != 1)
-    for (int64_t i = 0; i < size; ++i)
-      for (int64_t c = 0; c < classes; ++c) values[c * kTile + i] = widen(logits[c * layout.label + i * step]);
+    for (int64_t first = 0; first < size; first += kStrip)
+      for (int64_t c = 0; c < classes; ++c)
+        for (int64_t i = first; i < std::min(first + kStrip, size); ++i)
+          values[c * kTile + i] = widen(logits[c * layout.label + i * step]);
   std::fill(largest, largest + size, -std::numeric_limits<A>::infinity());
   if (kWinners) std::fill(winner, winner + size, 0);
   for (int64_t c = 0; c < classes; ++c) {
@@ -154,8 +157,10 @@ PUMPGAN_EVERY_ISA void gradient_of_tile(const LabelStatsBackwardArgs& args, int6
     for (int64_t i = 0; i < size; ++i) to[i] = narrow<T>(powers[c * kTile + i] * total[i] * (g - mean[i]));
   }
   if (step == 1) return;
-  for (int64_t i = 0; i < size; ++i)
-    for (int64_t c = 0; c < classes; ++c) out[c * args.grad_layout.label + i * step] = narrowed[c * kTile + i];
+  for (int64_t first = 0; first < size; first += kStrip)
+    for (int64_t c = 0; c < classes; ++c)
+      for (int64_t i = first; i < std::min(first + kStrip, size); ++i)
+        out[c * args.grad_layout.label + i * step] = narrowed[c * kTile + i];
 }
 
 template <typename T>
