@@ -33,10 +33,11 @@ class Reference:
         self.middle = middle.shape
         self.spectrum = fft.rfft2(middle - middle.mean(), self.padded).conj()
 
-    def shift(self, pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    def shift(self, pixels: NDArray[np.uint8]) -> tuple[float, float] | None:
         """How far (down, right) the part lies from where it lies in the reference, in pixels of the photograph.
 
-        At most `LARGEST_SHIFT` of a side. Raises ValueError where it has another size than the reference.
+        Less than `LARGEST_SHIFT` of a side; None where no place nearer than that fits best, as in a photograph without
+        any detail. Raises ValueError where it has another size than the reference.
         """
         if pixels.shape[:2] != self.size:
             raise ValueError(
@@ -49,6 +50,8 @@ class Reference:
         variance = window_sums(grey**2, self.middle) - window_sums(grey, self.middle) ** 2 / np.prod(self.middle)
         likeness = products / np.sqrt(np.maximum(variance, variance.max() * 1e-6) + 1e-9)
         y, x = np.unravel_index(likeness.argmax(), places)
+        if y in (0, places[0] - 1) or x in (0, places[1] - 1):
+            return None
         down = y + vertex(likeness[:, x], int(y)) - self.reach[0]
         right = x + vertex(likeness[y], int(x)) - self.reach[1]
         return float(down) * self.factor, float(right) * self.factor

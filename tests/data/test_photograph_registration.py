@@ -39,6 +39,16 @@ def test_a_gradient_of_light_moves_nothing():
     assert Reference((scene(0, 0) * light[::-1]).astype(np.uint8)).shift(lit) == pytest.approx((5, 9), abs=0.2)
 
 
+@pytest.mark.parametrize("grey", [0, 80, 255])
+def test_a_photograph_without_detail_lies_nowhere(grey):
+    blank = np.full((200, 320), grey, np.uint8)
+    assert Reference(scene(0, 0)).shift(blank) is None and Reference(blank).shift(scene(0, 0)) is None
+
+
+def test_a_part_that_was_moved_too_far_lies_nowhere():
+    assert Reference(scene(0, 0)).shift(scene(0, -40)) is None  # 32 is a tenth
+
+
 def test_another_size_is_refused():
     with pytest.raises(ValueError, match="one size, 320x200"):
         Reference(scene(0, 0)).shift(scene(0, 0)[:, :300])
