@@ -42,9 +42,12 @@ def select(
         if wanted is None:
             picked = order[:limit]
         else:
-            labels = {i: dataset.label(entries[i]) for i in order}
-            having = [i for i in order if (label := labels[i]) is not None and (label == wanted).any()]
-            lacking = [i for i in order if (label := labels[i]) is not None and not (label == wanted).any()]
+            having: list[int] = []
+            lacking: list[int] = []
+            for i in order:
+                label = dataset.label(entries[i])
+                if label is not None:
+                    (having if (label == wanted).any() else lacking).append(i)
             picked = mix(having, lacking, 1.0 if share is None else share, limit)
         chosen += [entries[i] for i in sorted(picked)]
     if not any(entry.split == "train" for entry in chosen):
