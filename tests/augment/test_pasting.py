@@ -1,6 +1,7 @@
 """Pasted defects lie where the part has them, on good places of other training photographs, and are labelled."""
 
 from collections import Counter, defaultdict
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ from miniatures import deeppcb, magnetic_tile, mvtec
 from moved_parts import DEFECTS, PLACES, moved_parts
 from PIL import Image
 
-from pumpgan.augment.blending import blend
+from pumpgan.augment.defects import cut_defects, paste, place_of
 from pumpgan.augment.pasting import example_sheet, paste_defects
 from pumpgan.data.check import check
-from pumpgan.data.dataset import Dataset
+from pumpgan.data.dataset import Dataset, Entry
 from pumpgan.data.importers import import_dataset
+from pumpgan.data.importers.photograph import Photograph
 from pumpgan.data.packed import merge, pack
 from pumpgan.data.photographs import photographs_of
 from pumpgan.data.select import select
@@ -254,13 +256,17 @@ def test_every_real_board_s_boxes_on_its_template_are_the_board_inside_the_boxes
         image, template = (
             np.asarray(Image.open(tile.with_name(f"{stem}_{which}.jpg")).convert("L")) for which in ("test", "temp")
         )
-        boxes = np.zeros(image.shape, bool)
+        boxes = np.zeros(image.shape, np.uint8)
         for line in (tile.parent.parent / f"{tile.parent.name}_not" / f"{stem}.txt").read_text().splitlines():
             left, top, right, bottom, _ = map(int, line.split())
-            boxes[top:bottom, left:right] = True
-        result = blend(template, image, boxes, "hard")
-        np.testing.assert_array_equal(result[boxes], image[boxes])
-        np.testing.assert_array_equal(result[~boxes], template[~boxes])
+            boxes[top:bottom, left:right] = 1
+        read = partial(lambda *pair: pair, image, boxes)
+        photograph = Photograph(f"{stem}_test", read, "defect", "board", template=f"{stem}_temp")
+        (defect,) = cut_defects(photograph, [Entry(photograph.name, "train", (photograph.name,))])
+        place = place_of(defect, f"{stem}_temp", defect.area, shifts={})
+        result, label = paste(template, defect, place, "hard")
+        np.testing.assert_array_equal(label, boxes)
+        np.testing.assert_array_equal(result, np.where(boxes > 0, image, template))
         pairs += 1
     assert pairs == 150
 
