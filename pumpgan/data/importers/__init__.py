@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from pumpgan.data.dataset import Dataset, Entry, raise_faults
 from pumpgan.data.importers.celebamask_hq import plan_celebamask_hq
-from pumpgan.data.importers.crops import Cut, cut_crops, cut_whole, draws_until
+from pumpgan.data.importers.crops import Cut, cut_crops, cut_whole, draws_beyond, draws_until
 from pumpgan.data.importers.deeppcb import plan_deeppcb
 from pumpgan.data.importers.full_photographs import full_photographs
 from pumpgan.data.importers.label_maps import plan_label_maps
@@ -127,13 +128,7 @@ def import_dataset(
         taken = draw_photographs(taken, chosen.count, chosen.seed)
     extra: dict[str, list[int]] = {}
     if chosen.with_defect:
-        extra, more = draws_until(
-            [p for p in taken if splits[p.group] == "train"],
-            patches=patches,
-            crop=chosen.crop,
-            seed=chosen.seed,
-            with_defect=chosen.with_defect,
-        )
+        extra, more = extra_draws([p for p in taken if splits[p.group] == "train"], patches, chosen)
         raise_faults(str(folder or source), faults + more)
     side = chosen.resolution or plan.resolution
     reference = None if plan.reference is None or faults else Reference(plan.reference())
@@ -218,6 +213,25 @@ def draw_photographs(photographs: Sequence[Photograph], count: int, seed: int) -
         raise ValueError(f"count: must be at most {len(photographs)}, the photographs there are, got {count}")
     order = np.random.Generator(np.random.PCG64([seed, len(photographs)])).permutation(len(photographs))
     return [photographs[i] for i in sorted(order[:count].tolist())]
+
+
+def extra_draws(
+    photographs: Sequence[Photograph], patches: int, chosen: ImportOptions
+) -> tuple[dict[str, list[int]], list[str]]:
+    """By photograph, the draws to keep beyond the first `patches` for `chosen.with_defect` crops with a defect; and the
+    faults met in reading."""
+    turns, faults = [], []
+    look = partial(draws_beyond, patches=patches, crop=chosen.crop, seed=chosen.seed)
+    for _, future in in_order(look, photographs, "find defects"):
+        try:
+            draws = future.result()
+        except (OSError, ValueError) as error:
+            faults.append(str(error))
+        else:
+            turns += [draws] if draws else []
+    if not turns and not faults:
+        faults = [f"with-defect: no training photograph has a defect, {chosen.with_defect} crops with one wanted"]
+    return {} if faults else draws_until(turns, patches=patches, with_defect=chosen.with_defect), faults
 
 
 def entry_of(plan: Plan, photograph: Photograph, split: str, cut: Cut, shift: tuple[float, float] | None) -> Entry:

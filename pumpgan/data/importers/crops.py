@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -101,45 +101,48 @@ def cut(pixels: Pixels, box: Box) -> Pixels:
     return pixels[top:bottom, left:right]
 
 
-def draws_until(
-    photographs: Iterable[Photograph], *, patches: int, crop: int, seed: int, with_defect: int
-) -> tuple[dict[str, list[int]], list[str]]:
-    """Which draws of `boxes` to keep, per photograph, so that `with_defect` crops in all hold a defect.
+class Draws(NamedTuple):
+    """The further draws of a photograph that has a defect.
 
-    The first `patches` draws of each are kept as they come. Then the photographs take turns: a further draw is kept
-    where it holds a defect, until there are enough, so photographs give crops as often as random draws hit.
-    Returns the positions of the kept draws beyond the first `patches`, and the faults met in reading.
+    name: the photograph's. hits: how many of its first draws hold a defect. boxes: those after them, endless.
+    hit: tells of a box whether a defect is in it.
     """
-    hits, faults = 0, []
-    turns: list[tuple[str, Callable[[Box], bool], Iterator[Box]]] = []
-    for photograph in photographs:
-        try:
-            image, label = photograph.read()
-        except (OSError, ValueError) as error:
-            faults.append(str(error))
-            continue
-        if label is None:
-            continue
-        label, area = fit_label(label, image.shape[:2]), area_of(photograph, image)
-        if not cut(label, area).any():
-            continue
-        drawn, hit = boxes(photograph.name, seed, area, crop), defect_in(label)
-        hits += sum(map(hit, itertools.islice(drawn, patches)))
-        turns.append((photograph.name, hit, drawn))
+
+    name: str
+    hits: int
+    boxes: Iterator[Box]
+    hit: Callable[[Box], bool]
+
+
+def draws_beyond(photograph: Photograph, *, patches: int, crop: int, seed: int) -> Draws | None:
+    """The draws of `boxes` beyond the first `patches`; None where nothing that may be used of the photograph is a
+    defect. Raises OSError or ValueError as reading does."""
+    image, label = photograph.read()
+    if label is None:
+        return None
+    label, area = fit_label(label, image.shape[:2]), area_of(photograph, image)
+    if not cut(label, area).any():
+        return None
+    drawn, hit = boxes(photograph.name, seed, area, crop), defect_in(label)
+    return Draws(photograph.name, sum(map(hit, itertools.islice(drawn, patches))), drawn, hit)
+
+
+def draws_until(turns: Sequence[Draws], *, patches: int, with_defect: int) -> dict[str, list[int]]:
+    """Which draws to keep beyond the first `patches`, per photograph, so that `with_defect` crops in all hold a defect.
+
+    The photographs (at least one) take turns: a further draw is kept where it holds a defect, until there are enough,
+    so photographs give crops as often as random draws hit.
+    """
+    hits = sum(draws.hits for draws in turns)
     kept: dict[str, list[int]] = {}
-    if faults or hits >= with_defect:
-        return kept, faults
-    if not turns:
-        return kept, [f"with-defect: no training photograph has a defect, {with_defect} crops with one wanted"]
-    draw = patches
-    while True:
-        for name, hit, drawn in turns:
-            if hit(next(drawn)):
-                kept.setdefault(name, []).append(draw)
+    for draw in itertools.count(patches):
+        for draws in turns:
+            if hits >= with_defect:
+                return kept
+            if draws.hit(next(draws.boxes)):
+                kept.setdefault(draws.name, []).append(draw)
                 hits += 1
-                if hits == with_defect:
-                    return kept, faults
-        draw += 1
+    return kept
 
 
 def defect_in(label: Pixels) -> Callable[[Box], bool]:
