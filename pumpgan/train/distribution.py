@@ -19,6 +19,9 @@ CHECK_EVERY = 16  # steps between two looks at whether it may begin
 RECENT = 512  # steps over which its weight should be steady
 PATIENCE = 8_000  # images after which labels are judged whatever they look like
 READY_IMAGES = 2_000  # for which every look must agree: a fresh generator's noise holds every class by chance
+SETTLED_IMAGES = (
+    40_000  # before which `auto` never begins: a part's patches that are steered sooner stay without texture
+)
 
 
 class ShareControl:
@@ -133,7 +136,8 @@ class ShareControl:
                 state["established"] = torch.tensor(images, dtype=torch.int64)
         if self.chosen and not self.started:
             auto = self.config.dist_start == "auto"
-            if self.established if auto else images >= 1000 * float(self.config.dist_start):
+            first = SETTLED_IMAGES if auto else 1000 * float(self.config.dist_start)
+            if images >= first and (self.established or not auto):
                 state["started"] = torch.tensor(images, dtype=torch.int64)
 
     def common_classes_drawn(self) -> bool:
@@ -163,7 +167,7 @@ class ShareControl:
         found: list[str] = []
         if not self.chosen or images < PATIENCE:
             return found
-        if not self.started and self.config.dist_start == "auto":
+        if not self.started and self.config.dist_start == "auto" and not self.established:
             return [f"dist-loss {self.config.dist_loss}: has not begun; common classes are not drawn often enough yet"]
         if not self.started:
             return found

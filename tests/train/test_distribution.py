@@ -6,7 +6,13 @@ import torch
 from pumpgan.losses.distribution import ShareTarget
 from pumpgan.ops import label_stats
 from pumpgan.train.config import SemganConfig
-from pumpgan.train.distribution import ShareControl, chosen_classes, memory_size, skipped_classes
+from pumpgan.train.distribution import (
+    SETTLED_IMAGES,
+    ShareControl,
+    chosen_classes,
+    memory_size,
+    skipped_classes,
+)
 
 NAMES = ["background", "hat", "earring"]
 
@@ -54,8 +60,11 @@ def test_steering_begins_only_after_common_classes_were_drawn_for_a_while():
     feed(300, 310, logits)
     feed(310, 320, with_hat)
     assert not control.started
+    assert not control.established
     feed(320, 500, with_hat)
-    assert control.started and int(control.state["started"]) >= 320 * 16
+    assert control.established and not control.started  # images are still too rough to bend
+    feed(SETTLED_IMAGES // 16, SETTLED_IMAGES // 16 + 1, logits)
+    assert int(control.state["started"]) == SETTLED_IMAGES
 
 
 def test_a_stated_start_is_kept():
