@@ -29,8 +29,8 @@ def test_it_says_how_much_it_pasted_and_shows_some(tmp_path, parts):
     short = sum(sum(e.donor == name for e in pasted.entries) < 2 for name in donors)
     line, shown = said.splitlines()[-2:]
     assert line == (
-        f"{tmp_path / 'out'}: {len(pasted.entries)} images pasted from {len(donors)} donors; "
-        f"{short} of these had fewer than 2 destinations"
+        f"{tmp_path / 'out'}: {len(pasted.entries)} images pasted from {len(donors)} donors, "
+        f"where they were on the part; {short} donors had fewer than 2 destinations"
     )
     assert shown.startswith(f"{tmp_path / 'grid.png'}: ") and Image.open(tmp_path / "grid.png").width > 4 * 32
 
@@ -41,6 +41,11 @@ def test_photographs_that_were_moved_are_found_where_it_is_told(tmp_path, parts)
     assert said.count("\n") == 1 and "from: no such folder" in said and "--photographs" in said
     run(parts, "--out", tmp_path / "out", "--photographs", tmp_path / "elsewhere", "--blend", "poisson")
     assert Dataset.open(tmp_path / "out").entries
+
+
+def test_it_says_when_defects_keep_to_the_edges_instead(tmp_path, parts):
+    said = run(parts, "--out", tmp_path / "out", "--align", "none")
+    assert "where they were between the photograph's edges; " in said
 
 
 def test_kinds_are_separated_by_commas(tmp_path, parts):
