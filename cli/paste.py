@@ -57,8 +57,8 @@ def paste(dataset, out, copies, align, max_brightness, blend, kinds, photographs
     on_part = pasted.dataset.source["options"]["align"] == "part"
     where = "where they were on the part" if on_part else "where they were between the photograph's edges"
     click.echo(
-        f"{out}: {len(pasted.dataset.entries)} images pasted from {pasted.donors} donors, {where}; {pasted.short} donors "
-        f"had fewer than {copies} destinations"
+        f"{out}: {len(pasted.dataset.entries)} images pasted from {pasted.donors} donors, {where}; "
+        f"{pasted.short} donors had fewer than {copies} destinations"
     )
     if grid is not None:
         save_png(example_sheet(opened, pasted.examples), grid)
