@@ -212,11 +212,12 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
     """The entries of an images.jsonl. Raises ValueError with the first five faulty lines together."""
     entries: list[Entry] = []
     faults = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        try:
-            entries.append(Entry.from_json(line))
-        except ValueError as error:
-            faults.append(f"line {number}: {error}")
+    with path.open(encoding="utf-8") as lines:  # str.splitlines would also split at what a name may hold, as U+2028
+        for number, line in enumerate(lines, 1):
+            try:
+                entries.append(Entry.from_json(line))
+            except ValueError as error:
+                faults.append(f"line {number}: {error}")
     raise_faults(str(path), faults)
     return tuple(entries)
 

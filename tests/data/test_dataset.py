@@ -15,7 +15,16 @@ from miniatures import noise
 from PIL import Image
 
 from pumpgan.data import writer as writer_module
-from pumpgan.data.dataset import FACE_CLASSES, PART_CLASSES, Dataset, Entry, LabelClass, read_image, read_label
+from pumpgan.data.dataset import (
+    FACE_CLASSES,
+    PART_CLASSES,
+    Dataset,
+    Entry,
+    LabelClass,
+    read_entries,
+    read_image,
+    read_label,
+)
 from pumpgan.data.writer import DatasetWriter
 
 
@@ -198,6 +207,12 @@ def test_metadata_that_cannot_describe_a_dataset_is_refused(tmp_path, changes):
 def test_an_entry_with_a_wrong_field_is_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         replace(Entry("a", "train"), **changes)
+
+
+def test_a_name_may_hold_what_some_take_for_the_end_of_a_line(tmp_path):
+    entries = [Entry(name, "train", (name,)) for name in ("a\u2028b", "c\x85d", "e")]
+    (tmp_path / "images.jsonl").write_text("".join(entry.to_json() + "\n" for entry in entries))
+    assert read_entries(tmp_path / "images.jsonl") == tuple(entries)
 
 
 def test_faulty_lines_are_listed_together(tmp_path):
