@@ -1,7 +1,7 @@
 """Steering of label shares during training: what it remembers, when it begins, and how strongly it pulls.
 
-Measured settings (soft counts at temperature 0.1, a memory of four batches, a balance of 2 with a cap of twice that)
-are the defaults of the configuration; docs/decisions.md says why.
+Measured settings (soft counts at temperature 0.1, a memory of at least four batches, a balance of 2 with a cap of twice
+that) are the defaults of the configuration; docs/decisions.md says why.
 """
 
 import math
