@@ -112,6 +112,8 @@ def stats(dataset: Path, split: str, as_json: bool):
             unlabelled += 1
         else:
             statistics.update(label[None])
+    if statistics.size is None:
+        raise ValueError(f"{dataset}: holds no labelled image{'' if split == 'all' else f' in {split}'}")
     result = {"dataset": str(dataset), "split": split, "unlabelled": unlabelled, **statistics.result()}
     click.echo(json.dumps(result, indent=1, allow_nan=False) if as_json else statistics_table(result))
 

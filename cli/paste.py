@@ -28,7 +28,13 @@ FOLDER = click.Path(path_type=Path)
     type=click.FloatRange(0),
     help="Grey levels that the mean of donor and destination may differ by.",
 )
-@click.option("--blend", default="feather", show_default=True, type=click.Choice(list(BLENDS)))
+@click.option(
+    "--blend",
+    default="feather",
+    show_default=True,
+    type=click.Choice(list(BLENDS)),
+    help="How a defect's edge meets the ground: a soft edge; gradients alone, for large faint defects; or cut out.",
+)
 @click.option("--kinds", help="Kinds of defects, with commas.  [default: all that do not cover the whole part]")
 @click.option("--photographs", type=FOLDER, help="The photographs' folder.  [default: where they were imported from]")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the destinations.")
@@ -57,8 +63,8 @@ def paste(dataset, out, copies, align, max_brightness, blend, kinds, photographs
     on_part = pasted.dataset.source["options"]["align"] == "part"
     where = "where they were on the part" if on_part else "where they were between the photograph's edges"
     click.echo(
-        f"{out}: {len(pasted.dataset.entries)} images pasted from {pasted.donors} donors, {where}; "
-        f"{pasted.short} donors had fewer than {copies} destinations"
+        f"{out}: {len(pasted.dataset.entries)} images pasted from {pasted.donors} donors, {where}"
+        + (f"; {pasted.short} donors had fewer than {copies} destinations" if pasted.short else "")
     )
     if grid is not None:
         save_png(example_sheet(opened, pasted.examples), grid)

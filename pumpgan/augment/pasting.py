@@ -183,10 +183,14 @@ def donors(dataset: Dataset, kinds: Sequence[str] | None, whole_part: frozenset[
     """The training images whose defect is to be pasted."""
     if len(dataset.image_labels) < 2:
         raise ValueError(f"{dataset.path}: its images are not good or defective; only defects of parts can be pasted")
+    if dataset.source.get("importer") == "paste":
+        raise ValueError(
+            f"{dataset.path}: was made by pasting; paste from the set it came from, {dataset.source['folder']}"
+        )
     defective = [e for e in dataset.split("train") if is_cut(e) and e.image_label == dataset.image_labels[1]]
     known = sorted({entry.kind for entry in defective if entry.kind is not None})
     for kind in kinds or ():
-        if kind not in known:
+        if known and kind not in known:
             raise ValueError(f"kinds: no {kind!r} in train, there are {', '.join(known)}{suggestion(kind, known)}")
     chosen = [e for e in defective if (e.kind in kinds if kinds else e.kind not in whole_part)]
     if not chosen:

@@ -48,7 +48,7 @@ def export_mvtec(dataset: Dataset, folder: Path) -> dict[str, int]:
     """train/good, test/good, test/KIND and ground_truth/KIND/NAME_mask.png with 255 on every defect.
 
     This layout has no place for a defect in train: all of them are in test, so what is trained on by other means must
-    not be judged on this export.
+    not be judged on this export. A defect of which no labelled pixel outlived resizing is left out.
     """
     faults = []
     written = dict.fromkeys(SPLITS, 0)
@@ -60,9 +60,9 @@ def export_mvtec(dataset: Dataset, folder: Path) -> dict[str, int]:
         if not defective and (label is not None or entry.image_label is not None):
             copy(dataset.image_path(entry), folder / entry.split / "good")
             written[entry.split] += 1
-        elif label is None or not label.any():
+        elif label is None:
             faults.append(f"{entry.name}: has no mask, which mvtec needs of a defect")
-        else:
+        elif label.any():  # else a defect of which no pixel outlived resizing: good it is not, and mvtec wants a mask
             kind = entry.kind if entry.kind not in (None, "good") else "defect"
             for place in ("test", "ground_truth"):
                 (folder / place / kind).mkdir(exist_ok=True)

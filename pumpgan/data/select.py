@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pumpgan.data.dataset import SPLITS, Dataset, Entry
 from pumpgan.data.writer import DatasetWriter
@@ -46,8 +47,9 @@ def select(
             lacking: list[int] = []
             for i in order:
                 label = dataset.label(entries[i])
-                if label is not None:
-                    (having if (label == wanted).any() else lacking).append(i)
+                if label is None or lost(dataset, entries[i], label):
+                    continue
+                (having if (label == wanted).any() else lacking).append(i)
             picked = mix(having, lacking, 1.0 if share is None else share, limit)
         chosen += [entries[i] for i in sorted(picked)]
     if not any(entry.split == "train" for entry in chosen):
@@ -72,6 +74,11 @@ def select(
         for entry in chosen:
             writer.add(entry, dataset.image(entry), dataset.label(entry))
     return Dataset.open(out)
+
+
+def lost(dataset: Dataset, entry: Entry, label: NDArray[np.uint8]) -> bool:
+    """Whether an image shows a defect of which no labelled pixel outlived resizing: it neither has it nor lacks it."""
+    return entry.image_label in dataset.image_labels[1:] and not label.any()
 
 
 def mix(having: Sequence[int], lacking: Sequence[int], share: float, limit: int) -> list[int]:

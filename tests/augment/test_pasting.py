@@ -234,6 +234,13 @@ def test_sets_without_defects_of_parts_are_refused(tmp_path, parts):
         paste_defects(tiles, tmp_path / "out", align="part")
 
 
+def test_a_pasted_set_names_the_one_to_paste_from(tmp_path, parts):
+    pasted = paste_defects(parts, tmp_path / "out").dataset
+    with pytest.raises(ValueError, match=f"was made by pasting; paste from the set it came from, {parts.path}"):
+        paste_defects(pasted, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
 def test_all_broken_photographs_are_named_together(tmp_path):
     folder = moved_parts(tmp_path / "from")
     opened = import_dataset("pump", tmp_path / "set", folder, patches=10, crop=64, resolution=64)

@@ -1,6 +1,9 @@
 """`pumpgan data`: what it prints, and how it fails."""
 
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -93,6 +96,27 @@ def test_a_sheet_stands_beside_its_dataset_unless_told_otherwise_and_overwrites_
 )
 def test_wrong_usage_exits_with_two(arguments):
     run(*arguments, exit_code=2)
+
+
+def test_statistics_of_no_labels_say_where_there_are_none(tmp_path):
+    source = miniature(tmp_path / "set", images=3)
+    for entry in source.split("test"):
+        source.label_path(entry).unlink()
+    result = CliRunner().invoke(main, ["data", "stats", str(tmp_path / "set"), "--split", "test"])
+    assert result.exit_code == 1 and "set: holds no labelled image in test" in result.output
+
+
+def test_an_import_that_is_terminated_leaves_nothing_behind(tmp_path):
+    command = [sys.executable, "-m", "pumpgan.cli", "data", "import", "synthetic-face", "--count", "100000"]
+    process = subprocess.Popen([*command, "--out", tmp_path / "faces"], stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    while not list(tmp_path.iterdir()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert list(tmp_path.iterdir())
+    process.terminate()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 143 and "terminated; what was not finished is not kept" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_export_says_what_it_wrote(tmp_path):

@@ -1,10 +1,14 @@
 """Selections: the class, the share and the number that were asked for, from the split they were in."""
 
+import numpy as np
 import pytest
 from miniatures import dataset as miniature
 
 from pumpgan.data.check import check
+from pumpgan.data.dataset import PART_CLASSES, PART_IMAGE_LABELS, Dataset, Entry
+from pumpgan.data.export import export
 from pumpgan.data.select import mix, select
+from pumpgan.data.writer import DatasetWriter
 
 
 def shares(opened, class_id=10):
@@ -36,6 +40,23 @@ def test_a_share_takes_as_many_without_the_class(tmp_path):
     }
     rare = select(source, tmp_path / "rare", with_class="earring", share=0.2)
     assert shares(rare)["train"] == (3, 15)
+
+
+def test_a_defect_too_small_for_its_label_is_taken_neither_for_one_nor_for_good(tmp_path):
+    parts = dict(name="parts", classes=PART_CLASSES, size=(8, 8), channels=1, flips="hv")
+    with DatasetWriter(tmp_path / "set", **parts, image_labels=PART_IMAGE_LABELS) as writer:
+        for name, image_label, pixels in (("fine", "good", 0), ("bad", "defect", 3), ("speck", "defect", 0)):
+            label = np.zeros((8, 8), np.uint8)
+            label[0, :pixels] = 1
+            writer.add(
+                Entry(name, "train", photographs=(name,), image_label=image_label), np.zeros((8, 8), np.uint8), label
+            )
+    source = Dataset.open(tmp_path / "set")
+    half = select(source, tmp_path / "half", with_class="defect", share=0.5)
+    assert [entry.name for entry in half.entries] == ["fine", "bad"]
+    good = select(source, tmp_path / "good", with_class="good")
+    assert [entry.name for entry in good.entries] == ["fine", "bad"]
+    assert export(source, tmp_path / "mvtec", "mvtec") == {"train": 1, "test": 1}
 
 
 def test_a_number_thins_out_training_images_only(tmp_path):
