@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -137,7 +137,7 @@ def paste_defects(
         seed=seed,
     )
     examples = []
-    with DatasetWriter(out, **metadata(dataset, options)) as writer:
+    with DatasetWriter(out, **dataset.derived("paste", options)) as writer:
         for _, made in each("paste", paste_onto, [found[name] for name in train if name in drawn]):
             for entry, example, kept in made:
                 writer.add(entry, example.image, example.label)
@@ -261,22 +261,4 @@ def entry_of(
         donor=defect.entry.name,
         destination=photograph.name,
         brightness=round(brightness, 3),
-    )
-
-
-def metadata(dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
-    """What the new dataset says of itself: as the old one, and how it was made."""
-    return dict(
-        name=dataset.name,
-        classes=dataset.classes,
-        size=dataset.size,
-        channels=dataset.channels,
-        flips=dataset.flips,
-        image_labels=dataset.image_labels,
-        source={
-            "importer": "paste",
-            "folder": str(dataset.path.resolve()),
-            "options": {name: value for name, value in options.items() if value is not None},
-            "of": dataset.source,
-        },
     )

@@ -183,6 +183,23 @@ class Dataset:
             raise ValueError(f"split: must be train or test, got {name!r}")
         return [entry for entry in self.entries if entry.split == name]
 
+    def derived(self, maker: str, options: dict[str, Any]) -> dict[str, Any]:
+        """What a dataset that `maker` makes of this one says of itself: all as here, and how it was made."""
+        return dict(
+            name=self.name,
+            classes=self.classes,
+            size=self.size,
+            channels=self.channels,
+            flips=self.flips,
+            image_labels=self.image_labels,
+            source={
+                "importer": maker,
+                "folder": str(self.path.resolve()),
+                "options": {name: value for name, value in options.items() if value is not None},
+                "of": self.source,
+            },
+        )
+
     def image_path(self, entry: Entry) -> Path:
         return self.path / "images" / f"{entry.name}.png"
 

@@ -55,22 +55,7 @@ def select(
     if not any(entry.split == "train" for entry in chosen):
         raise ValueError(f"{dataset.path}: no training image is left{f' with {with_class}' if with_class else ''}")
     options = {"with_class": with_class, "share": share, "count": count, "seed": seed}
-    with DatasetWriter(
-        out,
-        name=dataset.name,
-        classes=dataset.classes,
-        size=dataset.size,
-        channels=dataset.channels,
-        flips=dataset.flips,
-        image_labels=dataset.image_labels,
-        source={
-            "importer": "select",
-            "folder": str(dataset.path.resolve()),
-            "options": {name: value for name, value in options.items() if value is not None},
-            "of": dataset.source,
-        },
-        generator=dataset.generator,
-    ) as writer:
+    with DatasetWriter(out, **dataset.derived("select", options), generator=dataset.generator) as writer:
         for entry in chosen:
             writer.add(entry, dataset.image(entry), dataset.label(entry))
     return Dataset.open(out)
