@@ -21,6 +21,11 @@ def require_beside(where: str, name: str, tensor: Tensor, x: Tensor) -> None:
         raise ValueError(f"{where}: {name} must be on the device of x, {x.device}, got {tensor.device}")
 
 
+def wide_dtype(tensor: Tensor) -> torch.dtype:
+    """The dtype of sums over `tensor`, and of what is small beside it: half types are computed wide."""
+    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
+
+
 def layout_of(x: Tensor) -> torch.memory_format:
     """Results lie as their input does: channels-last, or contiguous for everything else (and where both fit)."""
     if x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):

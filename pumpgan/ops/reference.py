@@ -6,7 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pumpgan.ops.contract import layout_of
+
 DEMODULATION_EPSILON = 1e-8
+FARTHEST_PLACE = 2**28  # pixels along an axis from the first one
 
 
 def bias_act(x: Tensor, bias: Tensor | None = None, *, slope=0.2, gain=2**0.5, clamp=math.inf) -> Tensor:
@@ -76,3 +79,27 @@ def gaussian_kl(fractions: Tensor, mean: Tensor, std: Tensor, floor: Tensor) -> 
     variance = (fractions - mu).square().sum(dim=0) / max(len(fractions) - 1, 1) + floor.square()
     target = std.square() + floor.square()
     return (variance / target).log() / 2 + (target + (mean - mu).square()) / (2 * variance) - 0.5
+
+
+def affine_sample(x: Tensor, matrices: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pixel (u, v) of the result shows x at matrices @ (u, v, 1), from the centres; borders are mirrors."""
+    n, c, h, w = x.shape
+    v, u = (torch.arange(side, dtype=matrices.dtype, device=x.device) - (side - 1) / 2 for side in size)
+    by_u, by_v, shift = matrices[..., None, None].unbind(2)
+    column, row = (by_u * u + by_v * v[:, None] + shift).unbind(1)  # [N, Ho, Wo] each
+    column, row = column + (w - 1) / 2, row + (h - 1) / 2
+    there = (column.abs() < FARTHEST_PLACE) & (row.abs() < FARTHEST_PLACE)
+    y = torch.zeros((), dtype=matrices.dtype, device=x.device)
+    for row_weight, row_index in _corners(row.where(there, 0), h):
+        for weight, index in _corners(column.where(there, 0), w):
+            places = (row_index * w + index).flatten(1)[:, None].expand(n, c, -1)
+            y = y + (row_weight * weight)[:, None] * x.flatten(2).gather(2, places).unflatten(2, size)
+    return y.where(there[:, None], torch.nan).to(x.dtype).contiguous(memory_format=layout_of(x))
+
+
+def _corners(place: Tensor, side: int) -> list[tuple[Tensor, Tensor]]:
+    """The two pixels of a mirrored axis that a place lies between, with their weights."""
+    first = place.floor()
+    turns = [index.long() % (2 * side) for index in (first, first + 1)]
+    weights = (1 - (place - first), place - first)
+    return [(weight, torch.minimum(turn, 2 * side - 1 - turn)) for weight, turn in zip(weights, turns, strict=True)]
