@@ -33,7 +33,7 @@ def examine() -> dict[str, dict]:
     """What `doctor` prints: title -> name -> a text, a number or a list of texts."""
     import torch
 
-    from pumpgan.data.packed import user_cache
+    from pumpgan.cache import user_cache
 
     return {
         "versions": {"python": platform.python_version(), "pumpgan": version("pumpgan")}

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from pumpgan.cache import user_cache
 from pumpgan.data.importers import import_dataset
-from pumpgan.data.packed import user_cache
 from pumpgan.data.synthetic_face import DRAWING
 
 FACES, SIZE, SEED = 2_000, 64, 0

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from pumpgan.cache import user_cache
 from pumpgan.data.dataset import Dataset, Entry, LabelClass
 from pumpgan.data.writer import publish
 
@@ -161,12 +162,6 @@ def digest(images: Tensor, labels: Tensor, labelled: Tensor) -> str:
 
 
 # The cache ---------------------------------------------------------------------------------------------------
-
-
-def user_cache() -> Path:
-    """Where pumpgan keeps what it can make again: $PUMPGAN_CACHE, by default pumpgan in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("PUMPGAN_CACHE") or Path(base) / "pumpgan")
 
 
 def cache_folder(dataset: Dataset) -> Path:
