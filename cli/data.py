@@ -30,7 +30,9 @@ class WithLayouts(click.Command):
 
 @data.command(name="import", cls=WithLayouts)
 @click.argument("source", type=click.Choice(list(IMPORTERS)))
-@click.option("--from", "folder", type=FOLDER, help="The folder to read; synthetic sources read nothing.")
+@click.option(
+    "--from", "folder", type=FOLDER, help="The folder, or nvidia-zip's file, to read; synthetic sources read nothing."
+)
 @click.option("--out", required=True, type=FOLDER, help="The dataset's folder; absent or empty.")
 @click.option("--photographs", type=FOLDER, help="Synthetic sources: also write full photographs and masks there.")
 @config_options(ImportOptions)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pumpgan.data.dataset import Dataset, raise_faults
-from pumpgan.data.importers import IMPORTERS, READS_NOTHING, ImportOptions, own_options
+from pumpgan.data.importers import IMPORTERS, READS_NOTHING, ImportOptions, is_there, own_options
 from pumpgan.data.importers.photograph import Photograph, Plan
 
 
@@ -41,7 +41,7 @@ def plan_of(dataset: Dataset, folder: str | Path | None = None) -> Plan:
             raise ValueError(f"photographs: {name} draws its own, got {folder}")
     else:
         folder = Path(folder or source["folder"])
-        if not folder.is_dir():
+        if not is_there(name, folder):
             raise FileNotFoundError(
                 f"{folder}: no such folder; {dataset.path} was cut from photographs in it; say where they are now by "
                 "--photographs"

@@ -25,6 +25,7 @@ from pumpgan.data.importers.full_photographs import full_photographs
 from pumpgan.data.importers.label_maps import plan_label_maps
 from pumpgan.data.importers.magnetic_tile import plan_magnetic_tile
 from pumpgan.data.importers.mvtec import plan_mvtec
+from pumpgan.data.importers.nvidia_zip import plan_nvidia_zip
 from pumpgan.data.importers.photograph import Photograph, Pixels, Plan
 from pumpgan.data.importers.pump import plan_pump
 from pumpgan.data.importers.synthetic import plan_synthetic_face, plan_synthetic_pump
@@ -40,10 +41,12 @@ IMPORTERS: dict[str, Callable[..., Plan]] = {
     "deeppcb": plan_deeppcb,
     "label-maps": plan_label_maps,
     "celebamask-hq": plan_celebamask_hq,
+    "nvidia-zip": plan_nvidia_zip,
     "synthetic-face": plan_synthetic_face,
     "synthetic-pump": plan_synthetic_pump,
 }
 READS_NOTHING = frozenset(("synthetic-face", "synthetic-pump"))
+READS_FILES = frozenset(("nvidia-zip",))  # a single file in place of a folder
 
 Drawn = list[tuple[Entry, Pixels, Pixels | None]]
 Result = TypeVar("Result")
@@ -66,7 +69,7 @@ class ImportOptions:
     mask_threshold: int | None = option("A mask's pixel is a defect if brighter than this (127).")
     no_mask: str | None = option("What an image without mask is; else it is refused.", choices=("good", "unlabelled"))
     classes: str | None = option("One class of defects, or one a kind (merged).", choices=("merged", "kinds"))
-    class_names: str | None = option("Names of a label map's ids from 0 on, as good,scratch,dent (CelebAMask-HQ's).")
+    class_names: str | None = option("Names of a label map's ids (CelebAMask-HQ's) or classes from 0 on, as good,dent.")
 
     def __post_init__(self):
         for name, low, high in (
@@ -114,7 +117,7 @@ def import_dataset(
     if kept is not None:
         check_apart(source, out, kept)
     folder = None if folder is None else Path(folder)
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not is_there(source, folder):
         raise FileNotFoundError(f"{folder}: no such folder")
     plan = importer(folder, **own_options(source, importer, chosen))
     patches = plan.patches if chosen.patches is None else chosen.patches
@@ -172,6 +175,11 @@ def import_dataset(
                     writer.add(entry, image, label)
         raise_faults(str(folder or source), faults)
     return Dataset.open(out)
+
+
+def is_there(source: str, folder: Path) -> bool:
+    """Whether what `source` reads can be at `folder`."""
+    return folder.is_dir() or (source in READS_FILES and folder.is_file())
 
 
 def check_apart(source: str, out: Path, photographs: Path) -> None:
