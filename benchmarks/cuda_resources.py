@@ -6,7 +6,6 @@ registers; spills and stack are bytes a thread keeps in memory for want of regis
     python benchmarks/cuda_resources.py --json benchmarks/results/cuda_resources.json
 """
 
-import json
 import os
 import re
 import shutil
@@ -17,6 +16,7 @@ from itertools import product
 from pathlib import Path
 
 import click
+from racing import save
 
 ROOT = Path(__file__).parent.parent
 # As setup.py and torch's BuildExtension compile the kernels.
@@ -36,10 +36,9 @@ def resources(file: Path, architecture: str) -> list[dict]:
 
     ValueError with nvcc's words where it does not compile.
     """
-    nvcc = Path(os.environ["CUDA_HOME"], "bin", "nvcc") if "CUDA_HOME" in os.environ else "nvcc"
     with tempfile.TemporaryDirectory() as folder:
         target = [f"-arch=sm_{architecture}", "-Xptxas", "-v", "-cubin", "-o", f"{folder}/kernels.cubin"]
-        done = subprocess.run([nvcc, *FLAGS, *target, f"-I{ROOT / 'csrc'}", str(file)], capture_output=True, text=True)
+        done = nvcc(*FLAGS, *target, f"-I{ROOT / 'csrc'}", str(file))
     if done.returncode != 0:
         raise ValueError(f"{file}: does not compile for {architecture}:\n{done.stderr}")
     entries = list(ENTRY.finditer(done.stderr))
@@ -56,6 +55,11 @@ def resources(file: Path, architecture: str) -> list[dict]:
         }
         for entry, name in zip(entries, readable([entry["name"] for entry in entries]), strict=True)
     ]
+
+
+def nvcc(*words: str) -> subprocess.CompletedProcess[str]:
+    program = Path(os.environ["CUDA_HOME"], "bin", "nvcc") if "CUDA_HOME" in os.environ else "nvcc"
+    return subprocess.run([program, *words], capture_output=True, text=True)
 
 
 def resident_threads(registers: int) -> int:
@@ -91,7 +95,7 @@ def main(files, architectures, path):
         name = f"{row['file'].removesuffix('_cuda.cu')}: {row['kernel']}"
         click.echo(f"{name:80} {row['architecture']:>4}" + "".join(f" {row[column]:9}" for column in COLUMNS))
     if path is not None:
-        path.write_text(json.dumps({"nvcc_flags": FLAGS, "rows": rows}, indent=1) + "\n")
+        save(path, rows, "cpu", nvcc=nvcc("--version").stdout.split("release ")[-1].partition(",")[0], nvcc_flags=FLAGS)
 
 
 if __name__ == "__main__":
