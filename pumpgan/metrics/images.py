@@ -24,7 +24,7 @@ def real_statistics(
     none where the cache had them. A cached file that is cut, damaged or of something else is made anew.
     Raises OSError where the cache folder cannot be written.
     """
-    about = {"digest": digest, "size": list(images.shape[1:])}
+    about = {"digest": digest}
     statistics = FeatureStatistics(extractor.recipe)
     recipe = f"{extractor.recipe.name}-{(extractor.recipe.sha256 or 'none')[:8]}"
     path = user_cache() / "metrics" / f"{digest[:16]}-{images.shape[-1]}x{images.shape[-2]}-{recipe}.safetensors"

@@ -111,12 +111,13 @@ def test_precision_and_recall_are_the_same_in_blocks(monkeypatch):
 
 
 def test_copies_are_wholly_precise_however_far_from_the_origin():
-    real = torch.randn(50, 6, generator=torch.Generator().manual_seed(0)) + 1e4
+    real = torch.randn(50, 300, generator=torch.Generator().manual_seed(0)) + 1e4
     assert precision_recall(real, real.clone()) == (1, 1)
     few = real[:1].expand(30, -1)
-    precision, recall = precision_recall(real, few)
-    assert (precision, recall) == (1, 1 / 50)  # a collapsed generator: precise, of no variety
-    assert not squared_distances(few.double(), few.double()).any()
+    assert precision_recall(real, few) == (1, 1 / 50)  # a collapsed generator: precise, of no variety
+    five_each = real.repeat(5, 1)  # balls of radius 0
+    assert precision_recall(five_each, five_each.flip(0)) == (1, 1)
+    assert not squared_distances(real.double(), real.double()).diagonal().any()
 
 
 def test_too_few_features_and_unlike_ones_are_refused():

@@ -89,10 +89,13 @@ def test_torchvisions_weights_run_as_in_semantic_gan(torchvision_file, torchvisi
     x = ((x + 1) / 2 - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
         :, None, None
     ]
+    x = F.interpolate(x, (299, 299), mode="bilinear", align_corners=True)
     with torch.no_grad():
-        torchvision_network(F.interpolate(x, (299, 299), mode="bilinear", align_corners=True))
+        torchvision_network(x)
     handle.remove()
     torch.testing.assert_close(extractor(images()), pooled[0].flatten(1), rtol=1e-4, atol=1e-5)
+    extractor.network.network = nn.Identity()  # what goes into it
+    torch.testing.assert_close(extractor.network(images()), x, rtol=1e-4, atol=1e-4)
 
 
 def test_grey_images_are_repeated_to_three_channels(tmp_path):
