@@ -1,8 +1,8 @@
-"""A whole SemanticGAN iteration: images a second against plain torch, and where the time goes.
+"""A whole iteration of training: images a second against plain torch and peers, and where the time goes.
 
 One iteration is all phases on one batch, regularisers in their turn. Contenders start from the same weights and take
-turns a cycle of `r1_every` iterations at a time, under the same allocator settings; `--main` leaves the regularisers
-out, as torch.compile must, whose gradients have none. `floor` is the time of the cycle's convolutions and products
+turns, as many iterations at a time as lie between two R1 phases, under the same allocator settings; `--main` leaves the
+regularisers out, as torch.compile must, whose gradients have none. `floor` is the time of the convolutions and products
 alone, at the speed at which this machine multiplies large matrices in the same precision in the same run.
 
     python benchmarks/bench_step.py --resolution 64 --precision fp32 --precision bf16
@@ -12,67 +12,79 @@ alone, at the speed at which this machine multiplies large matrices in the same 
 
 import contextlib
 import resource
-import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import click
 import torch
-from racing import milliseconds, options, race, ratio, save
+from racing import milliseconds, options, product_speed, race, ratio, save
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from pumpgan.losses.distribution import ShareTarget
 from pumpgan.models.discriminators import signed_one_hot
 from pumpgan.ops import implementation
+from pumpgan.train import semgan
 from pumpgan.train.allocator import keep_freed_memory
 from pumpgan.train.config import SEMGAN_PRESETS, SemganConfig, semgan_config
 from pumpgan.train.distribution import ShareControl
 from pumpgan.train.precision import DTYPES, resolve
-from pumpgan.train.semgan import PHASES, Semgan, Step, take_step
 
 CLASSES = 11
 NO_REGULARISERS = dict(r1_gamma=0.0, label_gamma=0.0, path_length_weight=0.0)
 
 
+def semgan_run(config: SemganConfig, device: torch.device) -> tuple[semgan.Semgan, Callable[[], semgan.Step]]:
+    """What a step changes, and what makes a step."""
+    labels = torch.randint(0, CLASSES, (64, config.resolution, config.resolution))
+    names = [f"class {c}" for c in range(CLASSES)]
+    control = ShareControl(config, ShareTarget.of(labels, CLASSES), names, device)
+    gan = semgan.Semgan(config, 3, control, device, DTYPES[config.precision])
+    shape = (config.batch, 3, config.resolution, config.resolution)
+    real = [torch.rand(shape, device=device) * 2 - 1 for _ in range(2)]
+    hot = signed_one_hot(labels[: config.batch].to(device), CLASSES)
+    return gan, lambda: semgan.Step(*real, hot)
+
+
 class Contender:
     """A run whose steps all use one implementation of the operators."""
 
-    def __init__(self, ops: str, config: SemganConfig, device: torch.device, *, compiled: bool = False):
-        self.ops = ops
-        labels = torch.randint(0, CLASSES, (64, config.resolution, config.resolution))
-        names = [f"class {c}" for c in range(CLASSES)]
-        control = ShareControl(config, ShareTarget.of(labels, CLASSES), names, device)
-        self.gan = Semgan(config, 3, control, device, DTYPES[config.precision])
+    def __init__(self, ops: str, config: Any, device: torch.device, *, compiled: bool = False):
+        self.ops, self.device = ops, device
+        self.gan, self.make_step = semgan_run(config, device)
+        self.iterations = iterations(config)
         if compiled:
-            for network in (self.gan.generator, self.gan.image_discriminator, self.gan.label_discriminator):
-                network.compile()
-        shape = (config.batch, 3, config.resolution, config.resolution)
-        self.real = [torch.rand(shape, device=device) * 2 - 1 for _ in range(2)]
-        self.labels = signed_one_hot(labels[: config.batch].to(device), CLASSES)
+            for name in self.gan.NETWORKS:
+                getattr(self.gan, name).compile()
 
     def cycle(self) -> None:
         implementation.use(self.ops)
-        for _ in range(self.gan.config.r1_every):
-            take_step(self.gan, Step(*self.real, self.labels))
+        for _ in range(self.iterations):
+            semgan.take_step(self.gan, self.make_step())
 
-    def phases(self, device: str) -> dict[str, float]:
+    def phases(self) -> dict[str, float]:
         """Milliseconds of each phase, a cycle's sum divided by its iterations; an NVTX range each on CUDA."""
         implementation.use(self.ops)
         spent: Counter = Counter()
-        iterations = self.gan.config.r1_every
-        for _ in range(iterations):
-            step = Step(*self.real, self.labels)
-            for phase, every in PHASES:
+        for _ in range(self.iterations):
+            step = self.make_step()
+            for phase, every in semgan.PHASES:
                 if self.gan.step % every(self.gan.config) == 0:
                     name = phase.__name__.removesuffix("_phase")
-                    marked = torch.cuda.nvtx.range(name) if device == "cuda" else contextlib.nullcontext()
-                    with marked:
-                        spent[name] += milliseconds(lambda phase=phase, step=step: phase(self.gan, step), device)
+                    with torch.cuda.nvtx.range(name) if self.device.type == "cuda" else contextlib.nullcontext():
+                        run = lambda phase=phase, step=step: phase(self.gan, step)  # noqa: E731
+                        spent[name] += milliseconds(run, self.device.type)
             self.gan.step += 1
-        return {name: total / iterations for name, total in spent.items()}
+        return {name: total / self.iterations for name, total in spent.items()}
+
+
+def iterations(config: Any) -> int:
+    """Of a cycle: every regulariser that there is acts in it."""
+    return config.r1_every if config.r1_gamma or config.path_length_weight else 1
 
 
 class Operations(TorchDispatchMode):
@@ -88,42 +100,50 @@ class Operations(TorchDispatchMode):
         return result
 
 
-def floor(contender: Contender, device: torch.device) -> float:
-    """Milliseconds that a cycle's convolutions and products would take at the speed of one large product."""
+def floor(contender: Contender) -> float:
+    """Milliseconds that an iteration's convolutions and products would take at the speed of one large product."""
     with Operations() as operations:
         contender.cycle()
-    size = 8192 if device.type == "cuda" else 1536
-    a, b = (torch.randn(size, size, device=device, dtype=DTYPES[contender.gan.config.precision]) for _ in range(2))
-    fastest = min(race({"product": lambda: a @ b}, device.type, rounds=7)["product"])
-    return operations.total / (2 * size**3 / fastest)
+    speed = product_speed(contender.device.type, DTYPES[contender.gan.config.precision])
+    return operations.total / speed / contender.iterations
 
 
 def gpu_work(contender: Contender, trace: Path | None) -> dict[str, float]:
-    """From a profile of one cycle: kernels an iteration, and the share of the time in which the GPU runs one."""
+    """From a profile of one cycle: kernels and launches an iteration, and milliseconds in which the GPU runs one."""
     activities = [torch.profiler.ProfilerActivity.CPU]
-    on_gpu = contender.gan.device.type == "cuda"
-    if on_gpu:
+    if contender.device.type == "cuda":
         activities.append(torch.profiler.ProfilerActivity.CUDA)
-    start = time.perf_counter()
     with torch.profiler.profile(activities=activities) as profile:
         contender.cycle()
-        if on_gpu:
+        if contender.device.type == "cuda":
             torch.cuda.synchronize()
-    wall_us = (time.perf_counter() - start) * 1e6
     if trace:
         profile.export_chrome_trace(str(trace))
-    if not on_gpu:
+    if contender.device.type == "cpu":
         return {}
-    kernels = [e for e in profile.events() if e.device_type == torch.autograd.DeviceType.CUDA]
-    busy = sum(e.time_range.elapsed_us() for e in kernels)
-    return {"kernels": len(kernels) / contender.gan.config.r1_every, "gpu_busy_percent": 100 * busy / wall_us}
+    events = profile.events()
+    kernels = [e.time_range for e in events if e.device_type == torch.autograd.DeviceType.CUDA]
+    busy = end = 0.0
+    for span in sorted(kernels, key=lambda span: span.start):  # those of several streams overlap
+        busy += max(0.0, span.end - max(span.start, end))
+        end = max(end, span.end)
+    launches = sum("LaunchKernel" in e.name or "GraphLaunch" in e.name for e in events)
+    figures = {"kernels": len(kernels), "launches": launches, "gpu_busy_ms": busy / 1e3}
+    return {name: figure / contender.iterations for name, figure in figures.items()}
 
 
-def peak_megabytes(device: str) -> float:
-    """Of the device since the process began; on a CPU of the process, all contenders together."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+def peak_of(build: Callable[[], Callable[[], None]], device: str) -> tuple[Callable[[], None], float]:
+    """What `build` makes, run once, and the most MiB that the two took; on a CPU of the whole process so far."""
+    if device == "cpu":
+        run = build()
+        run()
+        return run, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    run = build()
+    run()
+    torch.cuda.synchronize()
+    return run, (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
 @click.command()
@@ -138,6 +158,8 @@ def peak_megabytes(device: str) -> float:
 def main(resolution, preset, batch, precision, dist_loss, main_only, trace, device, rounds, compiled, against, path):
     if compiled and not main_only:
         raise click.UsageError("--compile needs --main: what torch.compile makes cannot be differentiated twice")
+    if trace and len(precision) > 1:
+        raise click.UsageError("--trace needs one --precision")
     keep_freed_memory()
     place = torch.device(device)
     rows = []
@@ -146,36 +168,55 @@ def main(resolution, preset, batch, precision, dist_loss, main_only, trace, devi
         config = replace(semgan_config(preset, stated), precision=chosen)
         if main_only:
             config = replace(config, **NO_REGULARISERS)
-        ours = Contender("native", config, place)
-        cycles = {"pumpgan": ours.cycle, "torch": Contender("reference", config, place).cycle}
-        if compiled:
-            cycles["torch.compile"] = Contender("reference", config, place, compiled=True).cycle
-        for name, build in against.items():
-            iteration = build(config, place)
-            cycles[name] = lambda iteration=iteration, count=config.r1_every: [iteration() for _ in range(count)]
-        least = floor(ours, place)
-        if device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-            ours.cycle()
-        memory = peak_megabytes(device)
-        times = race(cycles, device, warmup=1, rounds=rounds)
-        title = f"{preset} {resolution}px batch {batch} {chosen}{' main' if main_only else ''}"
-        facts = {"what": title, "floor_ms": least / config.r1_every, "peak_megabytes": memory}
-        for name in cycles:
-            row: dict = facts | {"contender": name, "iteration_ms": median(times[name]) / config.r1_every}
-            row["images_per_second"] = 1000 * batch / row["iteration_ms"]
-            row["iteration_ratio"] = ratio(times, name, "pumpgan")
-            rows.append(row)
-            click.echo(
-                f"{title:>32} {name:>14} {row['iteration_ms']:9.1f} ms {row['images_per_second']:8.1f} images/s "
-                f"{row['iteration_ratio']:6.2f} x ours, {row['iteration_ms'] / row['floor_ms']:5.1f} floors"
-            )
-        phases = ours.phases(device)
-        work = gpu_work(ours, trace) if trace or device == "cuda" else {}
-        click.echo("  " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in phases.items()))
-        click.echo(f"  peak {memory:.0f} MiB" + "".join(f", {name} {value:.1f}" for name, value in work.items()))
-        rows.append(facts | work | {"contender": "phases", "phases_ms": phases})
+        title = f"semgan {preset} {resolution}px batch {batch} {chosen}{' main' if main_only else ''}"
+        rows += contest(title, config, place, rounds, compiled, against, trace)
     save(path, rows, device)
+
+
+def contest(title, config, device, rounds, compiled, against, trace) -> list[dict]:
+    """Prints and returns a row a contender, and one with the phases of ours."""
+    contenders: dict[str, Contender] = {}
+
+    def ours(name: str, ops: str, **options) -> Callable[[], None]:
+        contenders[name] = Contender(ops, config, device, **options)
+        return contenders[name].cycle
+
+    def peer(build: Callable) -> Callable[[], None]:
+        iteration, count = build(config, device), iterations(config)
+        return lambda: [iteration() for _ in range(count)] and None
+
+    builds = {"pumpgan": lambda: ours("pumpgan", "native"), "torch": lambda: ours("torch", "reference")}
+    if compiled:
+        builds["torch.compile"] = lambda: ours("torch.compile", "reference", compiled=True)
+    builds |= {name: lambda build=build: peer(build) for name, build in against.items()}
+    cycles, peaks = {}, {}
+    for name, build in builds.items():
+        cycles[name], peaks[name] = peak_of(build, device.type)
+    count, least = iterations(config), floor(contenders["pumpgan"])
+    times = race(cycles, device.type, warmup=1, rounds=rounds)
+    rows: list[dict] = []
+    for name in cycles:
+        spent = median(times[name]) / count
+        row = {"what": title, "contender": name, "iteration_ms": spent}
+        row["iteration_ratio"] = ratio(times, name, "pumpgan")
+        row["images_per_second"] = 1000 * config.batch / spent
+        row |= {"floor_ms": least, "floor_percent": 100 * least / spent, "peak_mib": peaks[name]}
+        if device.type == "cuda":
+            row["memory_ratio"] = peaks[name] / peaks["pumpgan"]
+        rows.append(row)
+        click.echo(
+            f"{title:>40} {name:>16} {spent:9.1f} ms {row['images_per_second']:8.1f} images/s "
+            f"{row['iteration_ratio']:6.2f} x ours, {row['floor_percent']:5.1f} % of floor, {peaks[name]:.0f} MiB"
+        )
+    phases = contenders["pumpgan"].phases()
+    work = gpu_work(contenders["pumpgan"], trace) if trace or device.type == "cuda" else {}
+    if work:
+        work["gpu_busy_percent"] = 100 * work["gpu_busy_ms"] / rows[0]["iteration_ms"]
+    click.echo("  " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in phases.items()))
+    if work:
+        click.echo("  " + ", ".join(f"{name} {value:.1f}" for name, value in work.items()))
+    rows[0] |= work | {"phases_ms": phases}
+    return rows
 
 
 if __name__ == "__main__":
