@@ -30,24 +30,28 @@ from pumpgan.models.discriminators import signed_one_hot
 from pumpgan.ops import implementation
 from pumpgan.train import semgan
 from pumpgan.train.allocator import keep_freed_memory
-from pumpgan.train.config import SEMGAN_PRESETS, SemganConfig, semgan_config
+from pumpgan.train.config import SemganConfig
 from pumpgan.train.distribution import ShareControl
+from pumpgan.train.gan import Step, Task, take_step
 from pumpgan.train.precision import DTYPES, resolve
+from pumpgan.train.presets import SEMGAN_PRESETS, semgan_config
 
 CLASSES = 11
 NO_REGULARISERS = dict(r1_gamma=0.0, label_gamma=0.0, path_length_weight=0.0)
 
 
-def semgan_run(config: SemganConfig, device: torch.device) -> tuple[semgan.Semgan, Callable[[], semgan.Step]]:
+def semgan_run(config: SemganConfig, device: torch.device) -> tuple[semgan.Semgan, Callable[[], Step]]:
     """What a step changes, and what makes a step."""
     labels = torch.randint(0, CLASSES, (64, config.resolution, config.resolution))
     names = [f"class {c}" for c in range(CLASSES)]
     control = ShareControl(config, ShareTarget.of(labels, CLASSES), names, device)
-    gan = semgan.Semgan(config, 3, control, device, DTYPES[config.precision])
+    gan = semgan.Semgan(
+        config, Task((config.resolution, config.resolution), 3, tuple(names)), control, device, DTYPES[config.precision]
+    )
     shape = (config.batch, 3, config.resolution, config.resolution)
     real = [torch.rand(shape, device=device) * 2 - 1 for _ in range(2)]
     hot = signed_one_hot(labels[: config.batch].to(device), CLASSES)
-    return gan, lambda: semgan.Step(*real, hot)
+    return gan, lambda: Step(*real, hot)
 
 
 class Contender:
@@ -64,7 +68,7 @@ class Contender:
     def cycle(self) -> None:
         implementation.use(self.ops)
         for _ in range(self.iterations):
-            semgan.take_step(self.gan, self.make_step())
+            take_step(self.gan, self.make_step())
 
     def phases(self) -> dict[str, float]:
         """Milliseconds of each phase, a cycle's sum divided by its iterations; an NVTX range each on CUDA."""

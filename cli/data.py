@@ -35,7 +35,7 @@ class WithLayouts(click.Command):
 )
 @click.option("--out", required=True, type=FOLDER, help="The dataset's folder; absent or empty.")
 @click.option("--photographs", type=FOLDER, help="Synthetic sources: also write full photographs and masks there.")
-@config_options(ImportOptions)
+@config_options({"import": (ImportOptions, {})})
 def import_(source: str, folder: Path | None, out: Path, photographs: Path | None, stated: dict):
     """Make a dataset from a folder that has the layout of SOURCE, or from nothing.
 

@@ -38,8 +38,9 @@ def evaluate(run, data, split, count, seed, checkpoint, device, as_json):
     if as_json:
         click.echo(json.dumps(result, indent=1))
         return
+    height, width = result["size"]
     click.echo(
         f"{run} at step {result['checkpoint']} ({result['images_seen']} images): {result['generated_images']} "
-        f"generated labels against {result['real_images']} real ones ({split}) at {result['resolution']} px"
+        f"generated labels against {result['real_images']} real ones ({split}) at {width}x{height} px"
     )
     click.echo(table(result))

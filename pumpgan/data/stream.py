@@ -17,10 +17,12 @@ RESIDENT_SHARE = 0.5  # of the free device memory that a set may take to live th
 
 @dataclass(frozen=True)
 class Batch:
-    """images: float32 [B, C, H, W] in [-1, 1]. labels: class ids, int64 [B, H, W], or None for an unlabelled stream."""
+    """images: float32 [B, C, H, W] in [-1, 1]. labels: class ids, int64 [B, H, W], or None for an unlabelled stream.
+    conditions: int64 [B], what each image's own label says, or None where the stream has none."""
 
     images: Tensor
     labels: Tensor | None
+    conditions: Tensor | None = None
 
 
 class Stream:
@@ -30,9 +32,10 @@ class Stream:
     several ranks each gets its `batch` consecutive samples of a step, so R ranks together see what one with a batch R
     times as large would.
 
-    images: uint8 [N, C, H, W]. labels: uint8 [N, H, W] or None. flips: "none", "h" (left-right) or "hv" (both
-    axes, each with probability 1/2, images and labels alike). seed: not negative. name: tells streams of one run
-    apart. A set that fits moves to `device` once and batches are gathered there; a larger one is sent batch by batch.
+    images: uint8 [N, C, H, W]. labels: uint8 [N, H, W] or None. conditions: int64 [N] or None. flips: "none", "h"
+    (left-right) or "hv" (both axes, each with probability 1/2, images and labels alike). seed: not negative. name:
+    tells streams of one run apart. A set that fits moves to `device` once and batches are gathered there; a larger one
+    is sent batch by batch.
 
     Raises ValueError where these do not fit together.
     """
@@ -43,6 +46,7 @@ class Stream:
         labels: Tensor | None = None,
         *,
         batch: int,
+        conditions: Tensor | None = None,
         flips: str = "none",
         seed: int = 0,
         name: str = "train",
@@ -56,6 +60,8 @@ class Stream:
             )
         if labels is not None and (labels.dtype != torch.uint8 or labels.shape != images[:, 0].shape):
             raise ValueError(f"stream: labels must be uint8 [N, H, W] as the images, got {list(labels.shape)}")
+        if conditions is not None and conditions.shape != images.shape[:1]:
+            raise ValueError(f"stream: conditions must be int64 [N] as the images, got {list(conditions.shape)}")
         if batch < 1:
             raise ValueError(f"batch: must be at least 1, got {batch}")
         if flips not in FLIPS:
@@ -73,6 +79,7 @@ class Stream:
         )
         self.images = images.to(self.device) if self.resident else images
         self.labels = labels.to(self.device) if self.resident and labels is not None else labels
+        self.conditions = None if conditions is None else conditions.to(self.images.device)
         self._order = functools.lru_cache(maxsize=2)(self._draw_order)
 
     def __len__(self) -> int:
@@ -95,7 +102,8 @@ class Stream:
                 images = torch.where(of_axis[:, None, None, None], images.flip(axis), images)
                 if labels is not None:
                     labels = torch.where(of_axis[:, None, None], labels.flip(axis), labels)
-        return Batch(images, labels)
+        conditions = None if self.conditions is None else self.conditions[chosen].to(self.device)
+        return Batch(images, labels, conditions)
 
     def _generator(self, purpose: int, number: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64([*self.key, purpose, number]))

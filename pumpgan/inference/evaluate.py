@@ -3,8 +3,9 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 
 from pumpgan.data.packed import pack
@@ -30,8 +31,10 @@ def evaluate_labels(
     evaluations.jsonl. Raises ValueError where classes differ or the split has no labels.
     """
     trained = TrainedGenerator(run, checkpoint=checkpoint, device=device)
+    if not trained.record.draws_labels:
+        raise ValueError(f"{run}: draws images without labels; there are none to compare")
     dataset = matching_dataset(trained.record, data)
-    packed = pack(dataset, split, trained.record.config.resolution)
+    packed = pack(dataset, split, trained.record.config.resolution or None)
     labels = packed.labels[packed.labelled]
     if not len(labels):
         raise ValueError(f"{data}: no image of split {split} has labels to compare with")
@@ -40,8 +43,9 @@ def evaluate_labels(
     count = count or (ON_GPU if trained.device.type == "cuda" else len(labels))
     left = count
     for sample in trained.samples(seed):
-        generated.update(sample.labels[:left])
-        left -= len(sample.labels[:left])
+        labels_drawn = cast(np.ndarray, sample.labels)[:left]
+        generated.update(labels_drawn)
+        left -= len(labels_drawn)
         if not left:
             break
     result = {
@@ -55,7 +59,7 @@ def evaluate_labels(
         "real_images": len(labels),
         "generated_images": count,
         "seed": seed,
-        "resolution": trained.record.config.resolution,
+        "size": list(trained.record.size),
         **compare(real, generated),
     }
     with open(run / "evaluations.jsonl", "a") as file:

@@ -12,23 +12,24 @@ from pumpgan.data.dataset import Dataset, Entry, LabelClass, class_id
 from pumpgan.data.writer import DatasetWriter, check_new
 from pumpgan.models.generator import Generator
 from pumpgan.train.checkpoint import averaged_tensors
+from pumpgan.train.gan import build_generator
 from pumpgan.train.precision import DTYPES
-from pumpgan.train.run import RunRecord
+from pumpgan.train.record import RunRecord
 from pumpgan.train.seeds import derived_seed
-from pumpgan.train.semgan import build_generator
 
 BATCH = 32  # samples computed together
-STYLE_MEAN_SAMPLES = 4096
 MOST_TRIES = 200  # samples drawn for every one kept before a rare class is given up
 
 
 @dataclass(frozen=True)
 class Sample:
-    """images: uint8 [N, H, W, C]; labels: uint8 [N, H, W] class ids; numbers: each one's place in the sequence."""
+    """images: uint8 [N, H, W, C]; labels: uint8 [N, H, W] class ids, None of a run that draws none; numbers: each one's
+    place in the sequence; conditions: which of the run's image labels each was drawn under, None without any."""
 
     images: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | None
     numbers: list[int]
+    conditions: list[int] | None = None
 
 
 class TrainedGenerator:
@@ -40,55 +41,78 @@ class TrainedGenerator:
         self.device = device or torch.device("cpu")
         config = self.record.config
         tensors, self.step = averaged_tensors(run, checkpoint)
-        self.network: Generator = build_generator(config, self.record.channels, len(self.record.classes))
+        self.network: Generator = build_generator(config, self.record.task)
         try:
             self.network.load_state_dict(tensors)
         except RuntimeError as error:
             raise ValueError(f"{run}: its checkpoint does not fit its config.json ({error})") from error
         self.network = self.network.to(self.device).requires_grad_(False)
         self.network.dtype = DTYPES[config.precision]
-        self._style_mean: Tensor | None = None
 
     @property
     def classes(self) -> tuple[LabelClass, ...]:
         """As config.json keeps them: the data set itself may be gone."""
         return tuple(LabelClass(c["id"], c["name"], tuple(c["colour"])) for c in self.record.class_table)
 
-    def style_mean(self) -> Tensor:
-        """[style_size], over many latents of a fixed seed; where truncation pulls to."""
-        if self._style_mean is None:
-            source = torch.Generator().manual_seed(derived_seed(0, "style mean"))
-            z = torch.randn(STYLE_MEAN_SAMPLES, self.network.latent_size, generator=source)
-            self._style_mean = self.network.mapping(z.to(self.device)).mean(dim=0)
-        return self._style_mean
+    def condition(self, image_label: str | None) -> int | None:
+        """The number of an image label; None for None. ValueError where the run did not learn it as a condition."""
+        if image_label is None:
+            return None
+        names = self.record.conditions
+        if image_label not in names:
+            known = ", ".join(names)
+            raise ValueError(f"{self.run}: its image labels are {known}; got {image_label!r}")
+        return names.index(image_label)
 
     @torch.no_grad()
-    def samples(self, seed: int, *, start: int = 0, truncation: float = 1.0) -> Iterator[Sample]:
+    def samples(
+        self, seed: int, *, start: int = 0, truncation: float = 1.0, condition: int | None = None
+    ) -> Iterator[Sample]:
         """Samples `start`, `start` + 1, ... of the sequence that `seed` names, in batches, without end.
 
         They are always computed `BATCH` at a time from a multiple of it on, since rounding may depend on the company.
         truncation: psi; 1 leaves styles alone, 0 gives the mean image. Karras et al. 2019, arXiv:1812.04948.
+        condition: under which all are drawn, of a conditional run; None: as often as among the training images.
         """
         skip = start % BATCH
         start -= skip
         while True:
-            drawn = self.network(*self._inputs(seed, range(start, start + BATCH), truncation))
+            numbers = range(start, start + BATCH)
+            under = self._conditions(seed, numbers, condition)
+            drawn = self.network(*self._inputs(seed, numbers, truncation, under))
             pixels = ((drawn.images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-            labels = drawn.labels.argmax(dim=1).to(torch.uint8)
             images = pixels.permute(0, 2, 3, 1).cpu().numpy()
-            yield Sample(images[skip:], labels.cpu().numpy()[skip:], list(range(start + skip, start + BATCH)))
+            labels = (
+                drawn.labels.argmax(dim=1).to(torch.uint8).cpu().numpy()[skip:] if self.record.draws_labels else None
+            )
+            yield Sample(images[skip:], labels, list(numbers)[skip:], under[skip:] if under else None)
             start, skip = start + BATCH, 0
 
-    def _inputs(self, seed: int, numbers: range, truncation: float) -> tuple[Tensor, list[Tensor]]:
+    def _conditions(self, seed: int, numbers: range, condition: int | None) -> list[int] | None:
+        counts = self.record.condition_counts
+        if not counts:
+            return None
+        if condition is not None:
+            return [condition] * len(numbers)
+        drawn = []
+        for number in numbers:
+            source = torch.Generator().manual_seed(derived_seed(seed, "condition", number))
+            drawn.append(int(torch.multinomial(torch.tensor(counts, dtype=torch.float64), 1, generator=source)))
+        return drawn
+
+    def _inputs(
+        self, seed: int, numbers: range, truncation: float, conditions: list[int] | None
+    ) -> tuple[Tensor, list[Tensor]]:
         """Styles and noise of the samples with these numbers."""
         zs, noises = [], []
         for number in numbers:
             source = torch.Generator().manual_seed(derived_seed(seed, "sample", number))
             zs.append(torch.randn(1, self.network.latent_size, generator=source))
             noises.append([torch.randn(shape, generator=source) for shape in self.network.noise_shapes(1)])
-        styles = self.network.mixed_styles(torch.cat(zs).to(self.device))
+        named = None if conditions is None else torch.tensor(conditions, device=self.device)
+        styles = self.network.mixed_styles(torch.cat(zs).to(self.device), conditions=named)
         if truncation != 1:
-            styles = self.style_mean().lerp(styles, truncation)
+            styles = self.network.mapping.average.lerp(styles, truncation)
         return styles, [torch.cat(maps).to(self.device) for maps in zip(*noises, strict=True)]
 
 
@@ -109,7 +133,8 @@ def generate(
     """Writes `count` generated images with labels as a dataset in `out`, absent or empty; returns how many were drawn.
 
     with_class: keep only images whose labels hold this class, in more than `min_fraction` of the pixels.
-    image_label: what every entry's image_label says; None leaves it to the pixels.
+    image_label: what every entry's image_label says, and what a conditional run is asked to draw; None leaves it to the
+    pixels, or to how often a conditional run saw each.
     advance: called with how many more images were kept. All images are of the train split.
     Raises ValueError for an unknown class, or one that `MOST_TRIES` times `count` samples do not show often enough.
     """
@@ -117,29 +142,36 @@ def generate(
     trained = TrainedGenerator(run, checkpoint=checkpoint, device=device)
     classes, record = trained.classes, trained.record
     wanted = class_id(classes, with_class) if with_class else None
-    side, channels = record.config.resolution, record.channels
+    if with_class and not record.draws_labels:
+        raise ValueError(f"--with-class {with_class}: {run} draws images without labels")
+    channels, names = record.channels, record.conditions
+    condition = trained.condition(image_label) if names else None
+    image_labels = names or ("good", "defect")
+    if image_label and image_label not in image_labels:
+        image_labels = (image_label,)
     kept = drawn = 0
     with DatasetWriter(
         out,
         name=f"{run.name} step {trained.step}",
         classes=classes,
-        size=(side, side),
+        size=record.size,
         channels=channels,
         flips=record.flips,
         source={"importer": "generate", "options": {"with_class": with_class, "min_fraction": min_fraction}},
         generator={"run": str(run.resolve()), "checkpoint": trained.step, "seed": seed, "truncation": truncation},
-        image_labels=("good", "defect") if image_label in ("good", "defect") else (image_label,) if image_label else (),
+        image_labels=image_labels if names or image_label else (),
     ) as writer:
-        for sample in trained.samples(seed, truncation=truncation):
+        for sample in trained.samples(seed, truncation=truncation, condition=condition):
             before = kept
-            for image, label, number in zip(sample.images, sample.labels, sample.numbers, strict=True):
+            for k, (image, number) in enumerate(zip(sample.images, sample.numbers, strict=True)):
                 if kept == count:
                     break
                 drawn += 1
-                share = float((label == wanted).mean()) if wanted is not None else 1.0
-                if share <= (min_fraction if wanted is not None else 0.0):
+                label = None if sample.labels is None else sample.labels[k]
+                if wanted is not None and np.mean(label == wanted) <= min_fraction:
                     continue
-                entry = Entry(f"seed{seed}_{number:08d}", "train", image_label=image_label)
+                named = names[sample.conditions[k]] if sample.conditions else image_label
+                entry = Entry(f"seed{seed}_{number:08d}", "train", image_label=named)
                 writer.add(entry, image if channels == 3 else image[..., 0], label)
                 kept += 1
             advance(kept - before)

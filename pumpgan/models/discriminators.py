@@ -1,4 +1,4 @@
-"""The two judges of SemanticGAN: one of images alone, one of images and labels together.
+"""Two judges: one of images alone, for StyleGAN2-ADA and SemanticGAN; one of images and labels together.
 
 Image: StyleGAN2's residual discriminator, arXiv:1912.04958. Labels: three PatchGANs at three scales, Wang et al. 2018,
 arXiv:1711.11585, as in Li et al. 2021, arXiv:2104.05833.
@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from pumpgan.models.generator import Widths
-from pumpgan.models.layers import EqualConv2d, EqualLinear, MinibatchStd
+from pumpgan.models.generator import Widths, levels, nominal_resolution
+from pumpgan.models.layers import EqualConv2d, EqualLinear, Mapping, MinibatchStd
 
 
 class ResidualBlock(nn.Module):
@@ -29,25 +29,41 @@ class ResidualBlock(nn.Module):
 
 
 class ImageDiscriminator(nn.Module):
-    """[N, channels, R, R] -> [N] logits, high for real. `dtype` is what all but the last layers compute in."""
+    """[N, channels, H, W] -> [N] logits, high for real. `dtype` is what all but the last layers compute in.
 
-    def __init__(self, resolution: int, channels: int, *, widths: Widths):
+    With conditions (their number; image labels) the logit is the last features' product with an embedding of the
+    sample's condition: Miyato and Koyama 2018, arXiv:1802.05637, as in Karras et al. 2020, arXiv:2006.06676.
+    """
+
+    MAPPING_DEPTH = 8
+
+    def __init__(self, size: tuple[int, int], channels: int, *, widths: Widths, conditions: int = 0):
         super().__init__()
         self.dtype = torch.float32
-        self.from_image = EqualConv2d(channels, widths(resolution), 1)
-        sizes = [2**k for k in range(resolution.bit_length() - 1, 2, -1)]  # resolution ... 8
-        self.blocks = nn.Sequential(*(ResidualBlock(widths(r), widths(r // 2)) for r in sizes))
+        sizes = levels(size)
+        at = [widths(nominal_resolution(level)) for level in range(len(sizes))]
+        self.from_image = EqualConv2d(channels, at[-1], 1)
+        self.blocks = nn.Sequential(
+            *(ResidualBlock(at[level], at[level - 1]) for level in range(len(sizes) - 1, 0, -1))
+        )
         self.deviation = MinibatchStd()
-        self.conv = EqualConv2d(widths(4) + 1, widths(4), 3)
-        self.hidden = EqualLinear(widths(4) * 16, widths(4), slope=0.2)
-        self.score = EqualLinear(widths(4), 1)
+        self.conv = EqualConv2d(at[0] + 1, at[0], 3)
+        self.hidden = EqualLinear(at[0] * sizes[0][0] * sizes[0][1], at[0], slope=0.2)
+        self.score = EqualLinear(at[0], at[0] if conditions else 1)
+        self.mapping = Mapping(0, at[0], self.MAPPING_DEPTH, conditions=conditions) if conditions else None
 
-    def forward(self, images: Tensor, sets: int = 1) -> Tensor:
-        """images may hold `sets` batches of equal size, one after the other; no score depends on another set."""
+    def forward(self, images: Tensor, sets: int = 1, conditions: Tensor | None = None) -> Tensor:
+        """images may hold `sets` batches of equal size, one after the other; no score depends on another set.
+
+        conditions: int64 [N] where the discriminator is conditional.
+        """
         x = images.to(self.dtype).contiguous(memory_format=torch.channels_last)
         x = self.blocks(self.from_image(x)).to(self.score.weight.dtype)  # the last layers are wide
         x = self.conv(self.deviation(x, sets).contiguous())
-        return self.score(self.hidden(x.flatten(1))).squeeze(1)
+        score = self.score(self.hidden(x.flatten(1)))
+        if self.mapping is None:
+            return score.squeeze(1)
+        return (score * self.mapping(None, conditions)).sum(dim=1) / math.sqrt(score.shape[1])
 
 
 class Judged(NamedTuple):

@@ -4,6 +4,7 @@ Karras et al. 2018, arXiv:1710.10196 (equalised learning rate); Karras et al. 20
 Parameters are float32; a layer computes in the dtype of its input.
 """
 
+import itertools
 import math
 
 import torch
@@ -35,6 +36,40 @@ class EqualLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = F.linear(x, self.weight * self.scale, self.bias * self.rate_multiplier)
         return y if self.slope == 1 else F.leaky_relu(y, self.slope) * math.sqrt(2)
+
+
+class Mapping(nn.Module):
+    """z and a condition, each normalised to unit length times sqrt(size), through fully connected layers to w.
+
+    `average` is a running mean of w, where truncation pulls to. latent_size 0: the condition alone decides, as in a
+    conditional discriminator. Karras et al. 2019, arXiv:1812.04948; conditions: Karras et al. 2020, arXiv:2006.06676.
+    """
+
+    average: Tensor
+
+    def __init__(self, latent_size: int, style_size: int, depth: int, *, conditions: int = 0):
+        super().__init__()
+        self.conditions = conditions
+        self.embed = EqualLinear(conditions, style_size) if conditions else None
+        sizes = [latent_size + (style_size if conditions else 0)] + [style_size] * depth
+        self.layers = nn.Sequential(
+            *(EqualLinear(a, b, slope=0.2, rate_multiplier=0.01) for a, b in itertools.pairwise(sizes))
+        )
+        self.register_buffer("average", torch.zeros(style_size))
+
+    def forward(self, z: Tensor | None, conditions: Tensor | None = None) -> Tensor:
+        """z [N, latent_size]; conditions int64 [N], each below `self.conditions`, None where that is 0."""
+        parts = [] if z is None else [normalised(z)]
+        if self.embed is not None:
+            if conditions is None:
+                raise ValueError(f"Mapping: conditions must be given, one of {self.conditions} a sample")
+            parts.append(normalised(self.embed(F.one_hot(conditions, self.conditions).to(self.average.dtype))))
+        return self.layers(torch.cat(parts, dim=1))
+
+
+def normalised(x: Tensor) -> Tensor:
+    """x [N, K] scaled to a mean square of 1 a sample."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
 class EqualConv2d(nn.Module):

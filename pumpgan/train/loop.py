@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pumpgan.data.stream import Stream
-from pumpgan.models.discriminators import signed_one_hot
 from pumpgan.train.checkpoint import latest, save_checkpoint, versions, write_state
+from pumpgan.train.gan import NEVER, Gan, take_step
 from pumpgan.train.journal import Journal
 from pumpgan.train.seeds import derived_seed
-from pumpgan.train.semgan import NEVER, PHASE_NAMES, Semgan, Step, take_step
 
 LOG_EVERY = 16  # steps; the device is asked for its flags and figures only then
 SAVE_EVERY = 300.0  # seconds
@@ -24,10 +23,15 @@ SAVE_EVERY = 300.0  # seconds
 
 @dataclass(frozen=True)
 class Goal:
-    """Where a run ends: a step, or minutes of this invocation, whichever is set."""
+    """Where a run ends: a step, real images seen, or minutes of this invocation, whichever is set."""
 
     steps: int | None = None
     minutes: float | None = None
+    images: int | None = None
+
+    def in_steps(self, batch: int) -> "Goal":
+        """The same with images counted as steps of `batch`."""
+        return self if self.images is None else Goal(steps=max(1, round(self.images / batch)))
 
     def reached(self, step: int, elapsed: float) -> bool:
         over = self.minutes is not None and elapsed >= 60 * self.minutes
@@ -43,19 +47,17 @@ class Interrupted(Exception):
 
 
 def train(
-    gan: Semgan,
-    images: Stream,
-    labelled: Stream,
-    *,
+    gan: Gan,
+    *streams: Stream,
     run: Path,
     goal: Goal,
     journal: Journal,
     digest: str,
-    sample: Callable[[Semgan], list[str]],
+    sample: Callable[[Gan], list[str]],
 ) -> None:
     """Trains to `goal` from wherever `gan` stands; a grid and a checkpoint at the start, every 5 minutes, at the end.
 
-    images: what the image discriminator sees. labelled: what the label discriminator sees.
+    streams: what `gan.step_of` takes a batch of each of.
     sample: draws a sample sheet into the run folder and returns warnings about what it shows.
     Raises Interrupted on SIGTERM and Ctrl-C, ValueError when a loss or gradient is not finite.
     """
@@ -76,7 +78,7 @@ def train(
         every = max(1, config.snapshot_kimg * 1000 // config.batch)
         crossed = gan.step // every > saved_step // every
         save_checkpoint(run, *gan.tensors(), state, snapshot=crossed)
-        warnings = sample(gan) + gan.control.alarms(gan.images)  # after the checkpoint, which matters more
+        warnings = sample(gan) + gan.alarms()  # after the checkpoint, which matters more
         if warnings:
             journal.warn(gan.step, warnings)
 
@@ -90,9 +92,8 @@ def train(
         done = goal.reached(gan.step, journal.elapsed)
         while not done:
             torch.manual_seed(derived_seed(config.seed, "step", gan.step))  # a resumed run draws what this one does
-            real, with_labels = images(gan.step), labelled(gan.step)
-            hot = signed_one_hot(cast(Tensor, with_labels.labels), len(gan.control.names))
-            scalars |= take_step(gan, Step(real.images, with_labels.images, hot))  # what came less often stays in
+            batches = [stream(gan.step) for stream in streams]
+            scalars |= take_step(gan, gan.step_of(*batches))  # what came less often stays in
             done = goal.reached(gan.step, journal.elapsed)
             journal.advance(goal.minutes)
             if gan.step % LOG_EVERY == 0 or done:
@@ -109,20 +110,16 @@ def train(
             save(finished=True)
 
 
-def figures(gan: Semgan, scalars: dict[str, Tensor]) -> dict[str, float]:
-    """What a log line holds: the phases' scalars; presence and pixels of each class in the last generated labels."""
-    values = {name: float(value) for name, value in scalars.items()}
-    for name, (presence, share) in gan.control.drawn().items():
-        values[f"labels/{name}/presence_percent"] = 100 * presence
-        values[f"labels/{name}/pixels_percent"] = 100 * share
-    return values
+def figures(gan: Gan, scalars: dict[str, Tensor]) -> dict[str, float]:
+    """What a log line holds: the phases' scalars, and what the model adds."""
+    return {name: float(value) for name, value in scalars.items()} | gan.figures()
 
 
-def check_finite(gan: Semgan, run: Path) -> None:
+def check_finite(gan: Gan, run: Path) -> None:
     bad = gan.first_bad_step.tolist()
     if min(bad) == NEVER:
         return
-    step, phase = min(bad), PHASE_NAMES[bad.index(min(bad))]
+    step, phase = min(bad), gan.phase_names[bad.index(min(bad))]
     last = latest(run)
     good = f"the last good checkpoint is {last.path}" if last else "no checkpoint was reached"
     raise ValueError(f"step {step}: loss or gradient of phase {phase} is not finite; training stops; {good}")

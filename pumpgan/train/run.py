@@ -1,153 +1,78 @@
 """A run: its folder, its data, its networks; begun from a configuration or taken up where it stands."""
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from pumpgan.data.dataset import Dataset
-from pumpgan.data.packed import Packed, merge, pack
-from pumpgan.data.splits import refuse_shared
-from pumpgan.data.stream import Stream
 from pumpgan.data.writer import check_new
 from pumpgan.losses.distribution import ShareTarget
 from pumpgan.ops import implementation
 from pumpgan.train.allocator import keep_freed_memory
 from pumpgan.train.checkpoint import FILES, latest, versions
-from pumpgan.train.config import SemganConfig, config_from_json
+from pumpgan.train.config import GanConfig, SemganConfig
 from pumpgan.train.distribution import ShareControl, skipped_classes
+from pumpgan.train.gan import Gan
 from pumpgan.train.journal import Journal
 from pumpgan.train.loop import Goal, train
 from pumpgan.train.precision import DTYPES, resolve
+from pumpgan.train.presets import MODELS, settled
+from pumpgan.train.record import RunRecord
 from pumpgan.train.samples import Sampler
 from pumpgan.train.semgan import Semgan
-
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """config.json: all that a run was told and all that it settled before its first step."""
-
-    model: str
-    preset: str
-    config: SemganConfig
-    data: tuple[str, ...]
-    unlabelled: tuple[str, ...]
-    class_table: tuple[dict[str, Any], ...]  # id, name, colour of each class
-    channels: int
-    flips: str
-    digest: str
-    device: str
-    goal: Goal
-    ops: str = "native"  # which implementation of the operators it runs on
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(c["name"] for c in self.class_table)
-
-    def write(self, run: Path) -> None:
-        values = {"format": FORMAT, **asdict(self), "versions": versions()}
-        aside = run / ".config.json"
-        aside.write_text(json.dumps(values, indent=1, allow_nan=False))
-        os.replace(aside, run / "config.json")
-
-    @classmethod
-    def read(cls, run: Path) -> "RunRecord":
-        """ValueError or OSError, naming the file, where it is not a run's."""
-        path = run / "config.json"
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: does not exist; is {run} a run folder?")
-        try:
-            values = json.loads(path.read_text())
-            if values.pop("format") != FORMAT:
-                raise ValueError(f"format must be {FORMAT}")
-            values.pop("versions")
-            values["config"] = config_from_json(values["config"])
-            values["goal"] = Goal(**values["goal"])
-            for name in ("data", "unlabelled", "class_table"):
-                values[name] = tuple(values[name])
-            return cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            reason = f"is cut short or not of this version ({error}); restore the file, or start a run anew"
-            raise ValueError(f"{path}: {reason}") from error
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    images: Packed  # all that the image discriminator sees
-    labelled: Packed  # those with labels
-
-    @property
-    def digest(self) -> str:
-        return f"{self.images.digest[:32]}{self.labelled.digest[:32]}"
-
-
-def load_data(data: Sequence[str], unlabelled: Sequence[str], config: SemganConfig) -> TrainingData:
-    """Train splits at the configuration's resolution; ValueError where sets do not fit together or hold no label, or
-    where a photograph is trained on that is in the first's test."""
-    refuse_shared([Dataset.open(path) for path in (*data, *unlabelled)])
-
-    def packed(paths: Sequence[str]) -> list[Packed]:
-        return [pack(Dataset.open(path), "train", config.resolution or None) for path in paths]
-
-    first = merge(packed(data))
-    height, width = first.images.shape[2:]
-    if height != width or height & (height - 1) or height < 8:
-        raise ValueError(
-            f"--data: images must be square with a power of two from 8 on as their side, got {width}x{height} in "
-            f"{', '.join(data)}; import with --resolution, or train with it"
-        )
-    if not bool(first.labelled.any()):
-        raise ValueError(f"--data: {', '.join(data)} holds no labelled training image, and SemanticGAN learns labels")
-    if config.labelled:
-        first = first.keep_labels(config.labelled, config.seed)
-    labelled = first if bool(first.labelled.all()) else first.take(first.labelled.nonzero().flatten())
-    images = merge([first, *packed(unlabelled)]) if unlabelled else first
-    return TrainingData(images, labelled)
+from pumpgan.train.stylegan2_ada import Stylegan2Ada
+from pumpgan.train.training_data import TrainingData, load_data
 
 
 def start(
-    config: SemganConfig,
+    config: GanConfig,
     *,
     preset: str,
     data: Sequence[str | Path],
     unlabelled: Sequence[str | Path] = (),
     run: Path,
-    goal: Goal,
+    goal: Goal | None,
     device: torch.device,
+    networks: Path | None = None,
     say=print,
     quiet: bool = False,
-) -> Semgan:
-    """Begins a run in the folder `run`, absent or empty, and trains it to `goal`.
+) -> Gan:
+    """Begins a run in the folder `run`, absent or empty, and trains it to `goal` (None: the preset's).
 
-    What can be wrong with the input shows before the folder is made. Raises ValueError, OSError, Interrupted.
+    networks: a run of the same model whose networks this one begins with. What can be wrong with the input shows before
+    the folder is made. Raises ValueError, OSError, Interrupted.
     """
     check_new(run)
     paths = absolute(data), absolute(unlabelled)
+    model = model_of(config)
     training = load_data(*paths, config)
-    side = training.images.images.shape[-1]
-    config = replace(config, resolution=side, precision=resolve(config.precision, device))
+    config = settled(config, training.size)
+    config = replace(config, precision=resolve(config.precision, device))
     record = RunRecord(
-        "semgan",
+        model,
         preset,
         config,
         *paths,
         tuple(asdict(c) for c in training.images.classes),
+        training.size,
         training.images.images.shape[1],
         training.images.flips,
         training.digest,
         device.type,
-        goal,
+        goal.in_steps(config.batch) if goal else Goal(MODELS[model].goal(preset, config)),
         implementation.in_use(),
+        training.condition_names,
+        training.condition_counts,
+        str(networks.resolve()) if networks else None,
     )
     gan = build(record, training, device)
+    if networks:
+        begin_with(networks, gan, record)
     check_new(run)  # once more: reading the data took its time
     run.mkdir(parents=True, exist_ok=True)
     with held(run):
@@ -193,7 +118,7 @@ def resume_held(
     done = checkpoint is not None and bool(checkpoint.state.get("finished"))
     if goal is None and done:
         return False
-    goal = goal or record.goal
+    goal = goal.in_steps(record.config.batch) if goal else record.goal
     if checkpoint and goal.steps is not None and checkpoint.step >= goal.steps:
         return False
     device = device or torch.device(record.device)
@@ -248,62 +173,88 @@ def held(run: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def build(record: RunRecord, training: TrainingData, device: torch.device) -> Semgan:
-    classes = list(record.classes)
-    real = ShareTarget.of(training.labelled.labels, len(classes))
-    control = ShareControl(record.config, real, classes, device)
-    return Semgan(record.config, record.channels, control, device, DTYPES[record.config.precision])
+def model_of(config: GanConfig) -> str:
+    return next(name for name, model in MODELS.items() if model.config is type(config))
+
+
+def build(record: RunRecord, training: TrainingData, device: torch.device) -> Gan:
+    config, dtype = record.config, DTYPES[record.config.precision]
+    if isinstance(config, SemganConfig) and training.labelled is not None:
+        real = ShareTarget.of(training.labelled.labels, len(record.classes))
+        control = ShareControl(config, real, list(record.classes), device)
+        return Semgan(config, record.task, control, device, dtype)
+    return Stylegan2Ada(config, record.task, device, dtype)
+
+
+def begin_with(networks: Path, gan: Gan, record: RunRecord) -> None:
+    """Loads the newest networks of another run; ValueError where that run's are of another kind."""
+    other = RunRecord.read(networks)
+    if other.model != record.model or other.task != record.task:
+        raise ValueError(
+            f"--networks {networks}: is {other.model} of {description(other)}; this run is {record.model} of "
+            f"{description(record)}"
+        )
+    checkpoint = latest(networks)
+    if checkpoint is None:
+        raise ValueError(f"--networks {networks}: has no checkpoint yet")
+    try:
+        gan.load_networks(checkpoint.tensors(FILES[0]))
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f"--networks {networks}: its networks are of other widths or depths ({error})") from error
+
+
+def description(record: RunRecord) -> str:
+    """`32x32 px, 3 channels, classes good, defect`."""
+    task = record.task
+    named = (("classes", task.classes), ("image labels", task.conditions))
+    parts = [f"{kind} {', '.join(names)}" for kind, names in named if names]
+    return ", ".join([f"{record.size[1]}x{record.size[0]} px", f"{record.channels} channels", *parts])
 
 
 def proceed(
-    record: RunRecord, gan: Semgan, training: TrainingData, run: Path, *, seconds: float, say, quiet: bool
+    record: RunRecord, gan: Gan, training: TrainingData, run: Path, *, seconds: float, say, quiet: bool
 ) -> None:
     config = record.config
     keep_freed_memory()
     for line in introduction(record, gan, training):
         say(line)
-    streams = [
-        Stream(
-            packed.images,
-            labels,
-            batch=config.batch,
-            flips=record.flips,
-            seed=config.seed,
-            name=name,
-            device=gan.device,
-        )
-        for name, packed, labels in (
-            ("images", training.images, None),
-            ("labelled", training.labelled, training.labelled.labels),
-        )
-    ]
+    streams = training.streams(config, gan.device)
     journal = Journal(run, step=gan.step, goal=record.goal.steps, batch=config.batch, seconds=seconds, quiet=quiet)
-    sampler = Sampler(run, journal, training.labelled.images, training.labelled.labels, training.images.classes)
+    sampler = Sampler(run, journal, training)
     try:
         train(gan, *streams, run=run, goal=record.goal, journal=journal, digest=training.digest, sample=sampler)
     finally:
         journal.close()
 
 
-def introduction(record: RunRecord, gan: Semgan, training: TrainingData) -> list[str]:
+def introduction(record: RunRecord, gan: Gan, training: TrainingData) -> list[str]:
     """What is about to run, in a few lines; nothing is chosen in silence."""
     config = record.config
-    size = f"{config.resolution}x{config.resolution}"
+    size = f"{record.size[1]}x{record.size[0]}"
     parameters = {name: count(getattr(gan, name)) for name in gan.NETWORKS if name != "averaged"}
+    labelled = f", {len(training.labelled)} of them with labels" if training.labelled else ""
     lines = [
-        f"{record.model}, preset {record.preset}: {size}{of_data(record)}, {len(training.images)} images, "
-        f"{len(training.labelled)} of them with labels",
+        f"{record.model}, preset {record.preset}: {size}{of_data(record)}, {len(training.images)} images{labelled}",
         ", ".join(f"{name.replace('_', ' ')} {n / 1e6:.2f} M" for name, n in parameters.items()) + " parameters",
         f"operators {implementation.in_use()}, {config.precision} features, {record.device}, "
         f"{torch.get_num_threads()} threads, batch {config.batch}",
     ]
-    if config.dist_loss:
+    if record.networks:
+        lines.append(f"begins with the networks of {record.networks}")
+    if record.conditions:
+        counted = zip(record.conditions, record.condition_counts, strict=True)
+        lines.append(f"image labels: {', '.join(f'{name} ({n})' for name, n in counted)}")
+    if config.augment == "ada":
+        lines.append(f"augmentation {config.augment_pipe}, its probability adapts, at most {config.augment_most:g}")
+    elif config.augment == "fixed":
+        lines.append(f"augmentation {config.augment_pipe} with probability {config.augment_p:g}")
+    if isinstance(gan, Semgan) and gan.config.dist_loss:
         control = gan.control
         named = [record.classes[c] for c in control.chosen]
         lines.append(
-            f"distribution loss {config.dist_kind} on {', '.join(named)}; memory of {control.memory_size} images"
+            f"distribution loss {gan.config.dist_kind} on {', '.join(named)}; memory of {control.memory_size} images"
         )
-        skipped = skipped_classes(config.dist_loss, list(record.classes), control.real)
+        skipped = skipped_classes(gan.config.dist_loss, list(record.classes), control.real)
         if skipped:
             lines.append(f"left out, since no training label has them: {', '.join(skipped)}")
     return lines
@@ -312,8 +263,7 @@ def introduction(record: RunRecord, gan: Semgan, training: TrainingData) -> list
 def of_data(record: RunRecord) -> str:
     """` (the data: 64x64)` where training resizes it."""
     height, width = Dataset.open(record.data[0]).size
-    same = height == width == record.config.resolution
-    return "" if same else f" (the data: {width}x{height}; --resolution changes it)"
+    return "" if (height, width) == record.size else f" (the data: {width}x{height}; --resolution changes it)"
 
 
 def count(network: torch.nn.Module) -> int:

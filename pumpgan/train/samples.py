@@ -1,20 +1,20 @@
 """What a run shows of itself: a sheet of images with their labels, and figures and warnings about the labels."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pumpgan.data.dataset import LabelClass
-from pumpgan.data.picture import sample_sheet, save_png
+from pumpgan.data.picture import Group, sample_sheet, save_png
 from pumpgan.metrics.labels import LabelStatistics, compare
 from pumpgan.models.generator import Drawn, Generator
+from pumpgan.train.gan import Gan
 from pumpgan.train.journal import Journal
 from pumpgan.train.seeds import derived_seed
 from pumpgan.train.semgan import Semgan
+from pumpgan.train.training_data import TrainingData
 
 SHOWN = 16  # images of a sheet, generated and real alike
 JUDGED = 256  # generated label maps behind figures and warnings
@@ -23,32 +23,29 @@ FAR_APART = 2.0  # presence in the averaged over that in the raw generator, or t
 
 
 class Sampler:
-    """Draws samples/STEP.png from fixed latents, and looks at the labels of the averaged generator.
+    """Draws samples/STEP.png from fixed latents, and looks at the labels of the averaged generator."""
 
-    images, labels: real training images uint8 [N, C, H, W] and labels uint8 [N, H, W], all of them labelled.
-    """
+    def __init__(self, run: Path, journal: Journal, training: TrainingData):
+        self.run, self.journal, self.training = run, journal, training
+        self.classes = training.images.classes
+        self.real: LabelStatistics | None = None
+        if training.labelled is not None:
+            labels = training.labelled.labels
+            self.real = LabelStatistics(self.classes)
+            self.real.update(labels[:: max(1, len(labels) // 2000)])
 
-    def __init__(self, run: Path, journal: Journal, images: Tensor, labels: Tensor, classes: Sequence[LabelClass]):
-        self.run, self.journal, self.classes = run, journal, classes
-        self.images, self.labels = images[:SHOWN], labels[:SHOWN]
-        real = LabelStatistics(classes)
-        real.update(labels[:: max(1, len(labels) // 2000)])
-        self.real = real
-
-    def __call__(self, gan: Semgan) -> list[str]:
+    def __call__(self, gan: Gan) -> list[str]:
         """Writes the sheet of this step and logs its labels' figures; returns warnings about them."""
-        drawn = draw(gan.averaged, JUDGED if gan.step else SHOWN, gan.config.seed, gan.device)
-        labels = drawn.labels.argmax(dim=1).to(torch.uint8)
-        groups = [
-            (f"generated, step {gan.step}", drawn.images[:SHOWN], labels[:SHOWN]),
-            ("real", self.images, self.labels),
-        ]
-        sheet = sample_sheet(groups, self.classes)
+        count = JUDGED if gan.step and self.real else SHOWN
+        drawn = draw(gan.averaged, count, gan.config.seed, gan.device, self._conditions(count))
+        labels = drawn.labels.argmax(dim=1).to(torch.uint8) if self.real else None
+        sheet = sample_sheet([*self._generated(gan.step, drawn, labels), *self._real()], self.classes)
         (self.run / "samples").mkdir(exist_ok=True)
         save_png(sheet, self.run / "samples" / f"{gan.step:08d}.png")
         self.journal.picture(gan.step, "samples", np.asarray(sheet.convert("RGB")))
-        if not gan.step:
+        if not gan.step or self.real is None or labels is None:
             return []
+        gan = cast(Semgan, gan)  # which alone draws labels
         generated = LabelStatistics(self.classes)
         generated.update(labels)
         compared = compare(self.real, generated, asked=gan.control.asked_presence())
@@ -56,6 +53,31 @@ class Sampler:
         if not gan.control.may_be_judged(gan.images):
             return []  # early images lack what every real one has; nothing to warn about yet
         return compared["warnings"] + self._disagreements(gan, labels)
+
+    def _conditions(self, count: int) -> Tensor | None:
+        """Each condition in its turn."""
+        names = self.training.condition_names
+        return torch.arange(count) % len(names) if names else None
+
+    def _generated(self, step: int, drawn: Drawn, labels: Tensor | None) -> list[Group]:
+        title = f"generated, step {step}"
+        names = self.training.condition_names
+        if not names:
+            return [(title, drawn.images[:SHOWN], None if labels is None else labels[:SHOWN])]
+        return [
+            (f"{title}: {name}", drawn.images[k : SHOWN : len(names)], None) for k, name in enumerate(names[:SHOWN])
+        ]
+
+    def _real(self) -> list[Group]:
+        training = self.training
+        if training.labelled is not None:
+            return [("real", training.labelled.images[:SHOWN], training.labelled.labels[:SHOWN])]
+        if training.conditions is None:
+            return [("real", training.images.images[:SHOWN], None)]
+        each = max(1, SHOWN // len(training.condition_names))
+        chosen = [(training.conditions == k).nonzero().flatten()[:each] for k in range(len(training.condition_names))]
+        named = zip(training.condition_names, chosen, strict=True)
+        return [(f"real: {name}", training.images.images[k], None) for name, k in named if len(k)]
 
     def _disagreements(self, gan: Semgan, labels: Tensor) -> list[str]:
         """Classes that the averaged generator draws far more or less often than the raw one."""
@@ -83,7 +105,7 @@ def figures(compared: dict[str, Any]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def draw(generator: Generator, count: int, seed: int, device: torch.device) -> Drawn:
+def draw(generator: Generator, count: int, seed: int, device: torch.device, conditions: Tensor | None = None) -> Drawn:
     """`count` images and label logits on the CPU, always the same for a seed; the global random state is left alone."""
     source = torch.Generator().manual_seed(derived_seed(seed, "sheet"))
     parts = []
@@ -91,5 +113,6 @@ def draw(generator: Generator, count: int, seed: int, device: torch.device) -> D
         n = min(CHUNK, count - start)
         z = torch.randn(n, generator.latent_size, generator=source).to(device)
         noise = [torch.randn(shape, generator=source).to(device) for shape in generator.noise_shapes(n)]
-        parts.append(Drawn(*(t.cpu() for t in generator(generator.mixed_styles(z), noise))))
+        named = None if conditions is None else conditions[start : start + n].to(device)
+        parts.append(Drawn(*(t.cpu() for t in generator(generator.mixed_styles(z, conditions=named), noise))))
     return Drawn(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))

@@ -16,7 +16,7 @@ def millions(network) -> float:
 
 @pytest.mark.parametrize("resolution, channels, classes", [(8, 1, 2), (16, 3, 5), (32, 3, 11)])
 def test_a_generator_draws_images_and_logits_of_its_size(resolution, channels, classes):
-    generator = Generator(resolution, channels, classes, **SMALL)
+    generator = Generator((resolution, resolution), channels, classes, **SMALL)
     drawn = generator(generator.mixed_styles(torch.randn(2, 8)))
     assert drawn.images.shape == (2, channels, resolution, resolution)
     assert drawn.labels.shape == (2, classes, resolution, resolution)
@@ -24,17 +24,17 @@ def test_a_generator_draws_images_and_logits_of_its_size(resolution, channels, c
 
 def test_a_generator_refuses_a_size_it_cannot_double_to():
     with pytest.raises(ValueError, match="power of two"):
-        Generator(24, 3, 2, **SMALL)
+        Generator((50, 50), 3, 2, **SMALL)
 
 
 def test_fresh_images_have_unit_scale():
-    generator = Generator(32, 3, 2, **SMALL)
+    generator = Generator((32, 32), 3, 2, **SMALL)
     drawn = generator(generator.mixed_styles(torch.randn(16, 8)))
     assert 0.3 < drawn.images.std() < 6
 
 
 def test_images_and_labels_share_their_trunk_but_not_their_heads():
-    generator = Generator(16, 3, 4, **SMALL)
+    generator = Generator((16, 16), 3, 4, **SMALL)
     styles = generator.mixed_styles(torch.randn(2, 8))
     generator(styles).labels.square().sum().backward()
     assert all(c.weight.grad is not None and c.weight.grad.abs().sum() > 0 for c in generator.convs)
@@ -43,7 +43,7 @@ def test_images_and_labels_share_their_trunk_but_not_their_heads():
 
 
 def test_style_mixing_takes_the_second_latent_from_the_cutoff_on():
-    generator = Generator(16, 1, 2, **SMALL)
+    generator = Generator((16, 16), 1, 2, **SMALL)
     z, other = torch.randn(2, 1, 8)
     mixed = generator.mixed_styles(z, other, 3)
     assert torch.equal(mixed[:, :3], generator.mixed_styles(z)[:, :3])
@@ -53,10 +53,10 @@ def test_style_mixing_takes_the_second_latent_from_the_cutoff_on():
 def test_the_published_sizes_are_met():
     # Li et al. at 64 px, 8 classes: generator 28.4 M, image discriminator 26.5 M; label discriminator 8.32 M.
     widths = Widths(32768, 512)
-    generator = Generator(64, 3, 8, widths=widths, latent_size=512, style_size=512, depth=8)
+    generator = Generator((64, 64), 3, 8, widths=widths, latent_size=512, style_size=512, depth=8)
     assert generator.styles == 10
     assert millions(generator) == pytest.approx(28.4, abs=0.1)
-    assert millions(ImageDiscriminator(64, 3, widths=widths)) == pytest.approx(26.5, abs=0.1)
+    assert millions(ImageDiscriminator((64, 64), 3, widths=widths)) == pytest.approx(26.5, abs=0.1)
     assert millions(LabelDiscriminator(3, 8, base=64)) == pytest.approx(8.32, abs=0.05)
 
 
@@ -67,12 +67,12 @@ def test_patches_have_the_published_maps():
 
 
 def test_an_image_discriminator_gives_one_score_an_image():
-    network = ImageDiscriminator(16, 3, widths=Widths(128, 16))
+    network = ImageDiscriminator((16, 16), 3, widths=Widths(128, 16))
     assert network(torch.randn(6, 3, 16, 16)).shape == (6,)
 
 
 def test_sets_judged_together_do_not_see_each_other():
-    network, a, b = ImageDiscriminator(16, 3, widths=Widths(128, 16)), *torch.randn(2, 6, 3, 16, 16)
+    network, a, b = ImageDiscriminator((16, 16), 3, widths=Widths(128, 16)), *torch.randn(2, 6, 3, 16, 16)
     together = network(torch.cat([a, b]), sets=2)
     torch.testing.assert_close(together, torch.cat([network(a), network(b)]))
 

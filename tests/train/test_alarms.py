@@ -5,15 +5,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 from plates import PLATE_CLASSES
-from small_gan import CLASSES, small_gan
+from small_gan import CLASSES, small_gan, training_data
 
 from pumpgan.losses.distribution import KINDS, ShareTarget, hard_shares, share_distance
 from pumpgan.ops import label_stats
 from pumpgan.train import checkpoint as checkpoints
 from pumpgan.train.config import SemganConfig
 from pumpgan.train.distribution import READY_IMAGES, RECENT, ShareControl
+from pumpgan.train.gan import take_step
 from pumpgan.train.samples import Sampler
-from pumpgan.train.semgan import take_step
 
 LATE = 100 * READY_IMAGES  # images after which nothing is excused as early
 REAL = ShareTarget.of_shares(torch.tensor([[0.7, 0.2, 0.1], [0.9, 0.1, 0.0]], dtype=torch.float64), pixels=256)
@@ -202,7 +202,9 @@ def disagreements(raw: float, averaged: float) -> list[str]:
     labels[: round(20 * averaged), 0, 0] = 2
     drawn = {"ground": (1.0, 1.0), "plate": (0.0, 0.0), "hole": (raw, 0.01)}
     gan = SimpleNamespace(control=SimpleNamespace(drawn=lambda: drawn))
-    sampler = Sampler(None, None, torch.zeros(1, 3, 16, 16, dtype=torch.uint8), labels[:1], PLATE_CLASSES)
+    sampler = Sampler(
+        None, None, training_data(torch.zeros(1, 3, 16, 16, dtype=torch.uint8), labels[:1], PLATE_CLASSES)
+    )
     return sampler._disagreements(gan, labels)
 
 

@@ -8,8 +8,8 @@ import torch
 from plates import PLATE_COLOURS
 
 from pumpgan.inference.generate import TrainedGenerator
-from pumpgan.train.config import semgan_config
 from pumpgan.train.loop import Goal
+from pumpgan.train.presets import semgan_config
 from pumpgan.train.run import start
 
 STEPS = 1000

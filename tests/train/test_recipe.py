@@ -7,9 +7,11 @@ import torch
 from small_gan import small_gan
 from torch import Tensor, nn
 
+from pumpgan.train import gan as gan_module
 from pumpgan.train import semgan
-from pumpgan.train.config import semgan_config
-from pumpgan.train.semgan import PHASES, Semgan, image_r1_phase, label_r1_phase, lazy_adam, path_length_phase
+from pumpgan.train.gan import lazy_adam
+from pumpgan.train.presets import semgan_config
+from pumpgan.train.semgan import PHASES, Semgan, image_r1_phase, label_r1_phase, path_length_phase
 
 TRAINED = ("generator", "image_discriminator", "label_discriminator")
 
@@ -120,7 +122,7 @@ def test_path_length_weighs_its_weight_times_the_steps_between_two(every):
 def test_the_mean_path_length_starts_at_0_moves_by_a_hundredth_and_is_stored(monkeypatch):
     gan, step = small_gan()
     assert gan.path_length_mean == 0
-    monkeypatch.setattr(semgan, "path_lengths", lambda images, styles: images.mean() * 0 + torch.tensor([3.0, 5.0]))
+    monkeypatch.setattr(gan_module, "path_lengths", lambda images, styles: images.mean() * 0 + torch.tensor([3.0, 5.0]))
     for expected in (0.04, 0.0796):
         path_length_phase(gan, step)
         assert gan.path_length_mean.item() == pytest.approx(expected, rel=1e-6)

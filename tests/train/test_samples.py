@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_gan import training_data
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pumpgan.data.dataset import LabelClass
@@ -50,7 +51,7 @@ def warnings(tmp_path, monkeypatch):
         gan.control.drawn = lambda: {"good": (1.0, 1.0), "defect": (presence, 0.0)}  # by the raw generator: the same
         journal = Journal(tmp_path, step=0, goal=None, batch=4, seconds=0.0, quiet=True)
         images = torch.zeros(len(real), 3, 16, 16, dtype=torch.uint8)
-        found = Sampler(tmp_path, journal, images, real, PART)(gan)
+        found = Sampler(tmp_path, journal, training_data(images, real, PART))(gan)
         journal.close()
         return found
 

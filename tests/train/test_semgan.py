@@ -4,17 +4,16 @@ import pytest
 import torch
 from small_gan import small_gan
 
+from pumpgan.train.gan import Step, take_step
 from pumpgan.train.semgan import (
     PHASES,
     Semgan,
-    Step,
     generator_phase,
     image_discriminator_phase,
     image_r1_phase,
     label_discriminator_phase,
     label_r1_phase,
     path_length_phase,
-    take_step,
 )
 
 NETWORKS = {

@@ -1,0 +1,111 @@
+"""What a run trains on: train splits of its datasets, packed, refused where they do not fit together or the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pumpgan.data.dataset import Dataset
+from pumpgan.data.packed import Packed, merge, pack
+from pumpgan.data.splits import refuse_shared
+from pumpgan.data.stream import Stream
+from pumpgan.models.generator import levels
+from pumpgan.train.config import GanConfig, SemganConfig, Stylegan2AdaConfig
+
+GOOD_OR_DEFECT = ("good", "defect")  # what pixels tell where a dataset names no image labels
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """images: all that the image discriminator sees. labelled: those with labels, None where the model learns none.
+    conditions: their names and, int64 [N], that of each of `images`; empty and None for an unconditional model."""
+
+    images: Packed
+    labelled: Packed | None
+    condition_names: tuple[str, ...] = ()
+    conditions: Tensor | None = None
+
+    @property
+    def digest(self) -> str:
+        return f"{self.images.digest[:32]}{self.labelled.digest[:32] if self.labelled else ''}"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        height, width = self.images.images.shape[2:]
+        return height, width
+
+    @property
+    def condition_counts(self) -> tuple[int, ...]:
+        if self.conditions is None:
+            return ()
+        return tuple(torch.bincount(self.conditions, minlength=len(self.condition_names)).tolist())
+
+    def streams(self, config: GanConfig, device: torch.device) -> list[Stream]:
+        """One for each batch that the model's `step_of` takes."""
+
+        def stream(name: str, packed: Packed, labels: Tensor | None, conditions: Tensor | None) -> Stream:
+            return Stream(
+                packed.images,
+                labels,
+                batch=config.batch,
+                conditions=conditions,
+                flips=self.images.flips,
+                seed=config.seed,
+                name=name,
+                device=device,
+            )
+
+        found = [stream("images", self.images, None, self.conditions)]
+        if self.labelled:
+            found.append(stream("labelled", self.labelled, self.labelled.labels, None))
+        return found
+
+
+def load_data(data: Sequence[str], unlabelled: Sequence[str], config: GanConfig) -> TrainingData:
+    """Train splits at the configuration's resolution; ValueError where sets do not fit together, the size suits no
+    network, labels are lacking that the model learns, or a photograph is trained on that is in the first's test."""
+    refuse_shared([Dataset.open(path) for path in (*data, *unlabelled)])
+
+    def packed(paths: Sequence[str]) -> list[Packed]:
+        return [pack(Dataset.open(path), "train", config.resolution or None) for path in paths]
+
+    first = merge(packed(data))
+    height, width = first.images.shape[2:]
+    try:
+        levels((height, width))
+    except ValueError as error:
+        raise ValueError(f"--data: {', '.join(data)}: {error}; import with --resolution, or train with it") from error
+    if isinstance(config, SemganConfig):
+        if not bool(first.labelled.any()):
+            raise ValueError(f"--data: {', '.join(data)} holds no labelled training image; SemanticGAN learns labels")
+        if config.labelled:
+            first = first.keep_labels(config.labelled, config.seed)
+    images = merge([first, *packed(unlabelled)]) if unlabelled else first
+    if isinstance(config, SemganConfig):
+        every = bool(first.labelled.all())
+        return TrainingData(images, first if every else first.take(first.labelled.nonzero().flatten()))
+    if isinstance(config, Stylegan2AdaConfig) and config.conditional:
+        return TrainingData(images, None, *conditions_of(images, data))
+    return TrainingData(images, None)
+
+
+def conditions_of(packed: Packed, data: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
+    """Names, and int64 [N]: each image's own label, else whether a pixel of its label map is over 0."""
+    names = packed.image_labels or GOOD_OR_DEFECT
+    by_pixels = packed.targets()
+    numbers, without = [], []
+    for entry, target in zip(packed.entries, by_pixels.tolist(), strict=True):
+        stated = names.index(entry.image_label) if entry.image_label is not None else target
+        numbers.append(stated)
+        if stated < 0 or (entry.image_label is None and len(names) != len(GOOD_OR_DEFECT)):
+            without.append(entry.name)
+    if without:
+        raise ValueError(
+            f"--conditional: {', '.join(data)}: {len(without)} training images have no image label "
+            f"({', '.join(without[:5])}{', ...' if len(without) > 5 else ''})"
+        )
+    conditions = torch.tensor(numbers)
+    if len(conditions.unique()) < 2:
+        raise ValueError(f"--conditional: {', '.join(data)}: all training images are {names[numbers[0]]}")
+    return names, conditions
