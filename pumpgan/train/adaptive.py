@@ -6,6 +6,7 @@ Karras et al. 2020, arXiv:2006.06676: p rises while the discriminator is too sur
 import torch
 from torch import Tensor
 
+from pumpgan.augment.adaptive import apply, draw
 from pumpgan.train.config import GanConfig
 
 ADJUST_EVERY = 4  # steps
@@ -32,8 +33,6 @@ class AugmentControl:
         """images [N, C, H, W] and, warped alike, labels [N, classes, H, W]: each sample by a transform of its own."""
         if self.config.augment == "none":
             return images, labels
-        from pumpgan.augment.adaptive import apply, draw
-
         n, channels, height, width = images.shape
         drawn = draw(self.config.augment_pipe, n, (height, width), channels, self.state["p"], device=images.device)
         if labels is None:
