@@ -4,7 +4,7 @@ Karras et al. 2020, arXiv:2006.06676, appendix B. A transform that is on with pr
 drawn images, does not leak into what the generator draws while p stays below about 0.8: who matches the changed images
 has matched the unchanged ones.
 
-A pipe names kinds of transforms, eighteen draws in all. Whatever a kind draws is composed before a pixel is touched:
+A pipe names kinds of transforms, sixteen in all, composed before a pixel is touched:
 
     blit    mirror, quarter turns, whole-pixel shift          \\ one affine warp          adaptive_geometry
     geom    scale, rotation, stretch, rotation, shift         /
