@@ -29,6 +29,12 @@ from pumpgan.train.stylegan2_ada import Stylegan2Ada
 from pumpgan.train.training_data import TrainingData, load_data
 
 
+def of_own_size(stated: dict, data: Sequence[str | Path]) -> dict:
+    """What the user stated, with the data's own size where they are not square: a preset's resolution is of squares."""
+    height, width = Dataset.open(data[0]).size
+    return stated if height == width or "resolution" in stated else {**stated, "resolution": 0}
+
+
 def start(
     config: GanConfig,
     *,
