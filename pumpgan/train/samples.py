@@ -71,11 +71,13 @@ class Sampler:
     def _real(self) -> list[Group]:
         training = self.training
         if training.labelled is not None:
-            return [("real", training.labelled.images[:SHOWN], training.labelled.labels[:SHOWN])]
+            few = spread(torch.arange(len(training.labelled)), SHOWN)
+            return [("real", training.labelled.images[few], training.labelled.labels[few])]
         if training.conditions is None:
-            return [("real", training.images.images[:SHOWN], None)]
+            return [("real", training.images.images[spread(torch.arange(len(training.images)), SHOWN)], None)]
         each = max(1, SHOWN // len(training.condition_names))
-        chosen = [(training.conditions == k).nonzero().flatten()[:each] for k in range(len(training.condition_names))]
+        numbers = range(len(training.condition_names))
+        chosen = [spread((training.conditions == k).nonzero().flatten(), each) for k in numbers]
         named = zip(training.condition_names, chosen, strict=True)
         return [(f"real: {name}", training.images.images[k], None) for name, k in named if len(k)]
 
@@ -90,6 +92,11 @@ class Sampler:
                     f"{100 * raw:.0f} % of the raw one's"
                 )
         return found
+
+
+def spread(indices: Tensor, count: int) -> Tensor:
+    """Some `count` of the indices from all over them: neighbours in a dataset are often of one part."""
+    return indices[:: max(1, len(indices) // count)][:count]
 
 
 def figures(compared: dict[str, Any]) -> dict[str, float]:
