@@ -17,7 +17,7 @@ struct Way {
   bool staged_in, staged_out;
 };
 
-// The logits of kPixels pixels, then the powers exp((logit - largest) / temperature) in their place.
+// The logits of kPixels pixels, then the powers 2^(steepness * (logit - largest)) in their place.
 template <typename T, int kMost, bool kPacks>
 struct Pixels {
   static constexpr int kPixels = kPacks ? 4 : 1;
@@ -51,7 +51,7 @@ struct Pixels {
     }
   }
 
-  __device__ __forceinline__ void raise(int classes, float per_temperature) {
+  __device__ __forceinline__ void raise(int classes, float steepness) {
 #pragma unroll
     for (int j = 0; j < kPixels; ++j) {
       float largest = -INFINITY;
@@ -66,7 +66,7 @@ struct Pixels {
 #pragma unroll
       for (int c = 0; c < kMost; ++c)
         if (c < classes) {
-          values[c][j] = exp_negative((values[c][j] - largest) * per_temperature);
+          values[c][j] = exp2_negative((values[c][j] - largest) * steepness);
           total[j] += values[c][j];
         }
     }

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <limits>
 #include <stdexcept>
+#include <type_traits>
 
 #include "common/cpu_kernel.h"
+#include "label_stats/cpu_transpose.h"
 #include "label_stats/label_stats_math.h"
 
 namespace pumpgan {
@@ -12,69 +14,153 @@ namespace {
 
 constexpr int64_t kTile = 512;  // pixels worked on together: with a dozen classes they stay in a core's L1 cache
 
-constexpr int64_t kStrip = 32;  // pixels transposed together, so that the cache lines they lie on are met once
-
-// A tile of pixels, classes apart, so that every loop runs along pixels; `omp simd` says that nothing overlaps.
+// A tile of pixels, classes apart, so that every loop runs along pixels; `omp simd` says that its turns do not depend on
+// each other.
 template <typename T>
 struct Workspace {
   using A = typename Wide<T>::type;
-  explicit Workspace(int64_t classes) : powers(classes * kTile), narrowed(classes * kTile) {}
-  Scratch<A> powers;          // [classes, kTile] exp((logit - largest) / temperature)
-  Scratch<T> narrowed;        // [classes, kTile] a result on its way to memory
+  explicit Workspace(int64_t classes) : powers(classes * kTile) {}
+  Scratch<A> powers;           // [classes, kTile] the logits, wide; then 2^(steepness * (logit - largest))
   alignas(64) A largest[kTile];
-  alignas(64) A total[kTile]; // sum of powers over the classes
-  alignas(64) A mean[kTile];  // of the gradient over the classes, weighted by powers
+  alignas(64) A total[kTile];  // sum of powers over the classes
+  alignas(64) A mean[kTile];   // of the gradient over the classes, weighted by powers
   alignas(64) int32_t winner[kTile];
 };
 
-// The largest logit of each pixel, and its class where kWinners, beside a wide copy of the logits.
-template <bool kWinners, typename T>
-void largest_of_tile(const T* __restrict__ logits, const LogitsLayout& layout, int64_t classes, int64_t size,
-                     Workspace<T>& work) {
-  using A = typename Wide<T>::type;
-  A* __restrict__ largest = work.largest;
-  A* __restrict__ values = work.powers.data();
-  int32_t* __restrict__ winner = work.winner;
-  const int64_t step = layout.pixel;
-  if (step != 1)
-    for (int64_t first = 0; first < size; first += kStrip)
-      for (int64_t c = 0; c < classes; ++c)
-        for (int64_t i = first; i < std::min(first + kStrip, size); ++i)
-          values[c * kTile + i] = widen(logits[c * layout.label + i * step]);
-  std::fill(largest, largest + size, -std::numeric_limits<A>::infinity());
-  if (kWinners) std::fill(winner, winner + size, 0);
-  for (int64_t c = 0; c < classes; ++c) {
-    const T* __restrict__ from = logits + c * layout.label;
-#pragma omp simd
-    for (int64_t i = 0; i < size; ++i) {
-      const A value = step == 1 ? widen(from[i]) : values[c * kTile + i], best = largest[i];
-      const bool better = kWinners ? exceeds(value, best) : value > best;
-      values[c * kTile + i] = value;
-      largest[i] = better ? value : best;
-      if (kWinners) winner[i] = better ? int32_t(c) : winner[i];
-    }
-  }
+// A tile's logits, wide: where they lie, or brought to the workspace.
+template <typename A>
+struct Tile {
+  const A* values;  // of pixel i and class c at [c * stride + i]
+  int64_t stride;
+  int64_t classes;
+  int64_t size;
+};
+
+template <typename T>
+Tile<typename Wide<T>::type> tile_of(const T* logits, const LogitsLayout& layout, int64_t classes, int64_t size,
+                                     Workspace<T>& work) {
+  if constexpr (std::is_same_v<T, typename Wide<T>::type>)
+    if (layout.pixel == 1) return {logits, layout.label, classes, size};
+  take_apart(logits, layout.pixel, layout.label, size, classes, work.powers.data(), kTile);
+  return {work.powers.data(), kTile, classes, size};
 }
 
-// Turns the values of largest_of_tile into powers, and adds them up in `total`; times grad[c] in `mean`, where given.
-template <typename T, typename A>
-void powers_of_tile(const A* grad, int64_t classes, int64_t size, A per_temperature, Workspace<T>& work) {
-  const A* __restrict__ largest = work.largest;
-  A* __restrict__ powers = work.powers.data();
-  A* __restrict__ total = work.total;
-  A* __restrict__ mean = work.mean;
-  std::fill(total, total + size, A(0));
-  if (grad) std::fill(mean, mean + size, A(0));
-  for (int64_t c = 0; c < classes; ++c) {
-    const A g = grad ? grad[c] : A(0);
+// body(c, n) for classes [c, c + n), n a constant of up to four: what a pixel adds up is fetched once for all of them.
+template <typename Body>
+inline void by_fours(int64_t classes, Body body) {
+  int64_t c = 0;
+  for (; c + 4 <= classes; c += 4) body(c, std::integral_constant<int, 4>());
+  if (classes - c == 3) body(c, std::integral_constant<int, 3>());
+  if (classes - c == 2) body(c, std::integral_constant<int, 2>());
+  if (classes - c == 1) body(c, std::integral_constant<int, 1>());
+}
+
+// The largest logit of each pixel, and its class where kWinners. A NaN is passed over.
+template <bool kWinners, typename T, typename A>
+void find_largest(const Tile<A>& tile, Workspace<T>& work) {
+  const int64_t size = tile.size, stride = tile.stride;
+  A* const largest = work.largest;
+  int32_t* const winners = work.winner;
+  std::fill(largest, largest + size, -std::numeric_limits<A>::infinity());
+  if (kWinners) std::fill(winners, winners + size, 0);
+  by_fours(tile.classes, [=, values = tile.values](int64_t first, auto count) {
+    constexpr int kCount = decltype(count)::value;
+    const A* const from = values + first * stride;
+    const int32_t c = int32_t(first);
 #pragma omp simd
     for (int64_t i = 0; i < size; ++i) {
-      const A power = exp_negative((powers[c * kTile + i] - largest[i]) * per_temperature);
-      powers[c * kTile + i] = power;
-      total[i] += power;
-      if (grad) mean[i] += g * power;
+      A best = largest[i];
+      int32_t winner = kWinners ? winners[i] : 0;
+#pragma GCC unroll 4
+      for (int k = 0; k < kCount; ++k) {
+        const A value = from[k * stride + i];
+        const bool better = value > best;
+        if (kWinners) winner = better ? c + k : winner;
+        best = better ? value : best;
+      }
+      largest[i] = best;
+      if (kWinners) winners[i] = winner;
     }
+  });
+}
+
+// The powers of a tile, and their sum over the classes in `total`; times grad[c] in `mean`, where kGrad.
+template <bool kGrad, typename T, typename A>
+void find_powers(const Tile<A>& tile, A steepness, const A* grad, Workspace<T>& work) {
+  const int64_t size = tile.size, stride = tile.stride;
+  const A* const largest = work.largest;
+  A *const powers = work.powers.data(), *const total = work.total, *const mean = work.mean;
+  std::fill(total, total + size, A(0));
+  if (kGrad) std::fill(mean, mean + size, A(0));
+  by_fours(tile.classes, [=, values = tile.values](int64_t first, auto count) {
+    constexpr int kCount = decltype(count)::value;
+    const A* const from = values + first * stride;
+    A* const to = powers + first * kTile;
+    A g[kCount] = {};
+    for (int k = 0; kGrad && k < kCount; ++k) g[k] = grad[first + k];
+#pragma omp simd
+    for (int64_t i = 0; i < size; ++i) {
+      const A best = largest[i];
+      A sum = total[i], weighted = kGrad ? mean[i] : A(0);
+#pragma GCC unroll 4
+      for (int k = 0; k < kCount; ++k) {
+        const A power = exp2_negative((from[k * stride + i] - best) * steepness);
+        to[k * kTile + i] = power;
+        sum += power;
+        if (kGrad) weighted += g[k] * power;
+      }
+      total[i] = sum;
+      if (kGrad) mean[i] = weighted;
+    }
+  });
+}
+
+// Adds a tile's softmax and winners up, class by class; returns whether no pixel has a NaN.
+template <typename T>
+bool add_up(const Tile<typename Wide<T>::type>& tile, Workspace<T>& work, double* mass, int64_t* counts) {
+  using A = typename Wide<T>::type;
+  const int64_t size = tile.size;
+  A* const total = work.total;
+  const int32_t* const winner = work.winner;
+  A check = A(0);
+#pragma omp simd reduction(+ : check)
+  for (int64_t i = 0; i < size; ++i) {
+    total[i] = A(1) / total[i];
+    check += total[i];
   }
+  for (int64_t c = 0; c < tile.classes; c += 2) {  // two at a time, as either waits for its last sum
+    const int64_t d = std::min(c + 1, tile.classes - 1);
+    const A *const powers_c = work.powers.data() + c * kTile, *const powers_d = work.powers.data() + d * kTile;
+    A sum_c = A(0), sum_d = A(0);
+    int32_t wins_c = 0, wins_d = 0;
+#pragma omp simd reduction(+ : sum_c, sum_d, wins_c, wins_d)
+    for (int64_t i = 0; i < size; ++i) {
+      sum_c += powers_c[i] * total[i];
+      sum_d += powers_d[i] * total[i];
+      wins_c += winner[i] == int32_t(c);
+      wins_d += winner[i] == int32_t(d);
+    }
+    mass[c] += sum_c;
+    counts[c] += wins_c;
+    if (d == c) break;
+    mass[d] += sum_d;
+    counts[d] += wins_d;
+  }
+  return check == check;
+}
+
+// Takes back the winners of pixels that have a NaN, and counts its class instead.
+template <typename T>
+void count_nans(const T* logits, const LogitsLayout& layout, int64_t classes, int64_t size, const int32_t* winner,
+                int64_t* counts) {
+  for (int64_t i = 0; i < size; ++i)
+    for (int64_t c = 0; c < classes; ++c) {
+      const auto value = widen(logits[c * layout.label + i * layout.pixel]);
+      if (value == value) continue;
+      --counts[winner[i]];
+      ++counts[c];
+      break;
+    }
 }
 
 template <typename T>
@@ -88,25 +174,11 @@ PUMPGAN_EVERY_ISA void stats_of_block(const LabelStatsArgs& args, int64_t index,
   std::fill(mass, mass + classes, 0.0);
   std::fill(counts, counts + classes, int64_t(0));
   for (int64_t begin = first; begin < end; begin += kTile) {
-    const int64_t size = std::min(kTile, end - begin);
-    largest_of_tile<true>(logits + begin * args.layout.pixel, args.layout, classes, size, work);
-    powers_of_tile<T, A>(nullptr, classes, size, A(1 / args.temperature), work);
-    A* __restrict__ total = work.total;
-    const int32_t* __restrict__ winner = work.winner;
-#pragma omp simd
-    for (int64_t i = 0; i < size; ++i) total[i] = A(1) / total[i];
-    for (int64_t c = 0; c < classes; ++c) {
-      const A* __restrict__ powers = work.powers.data() + c * kTile;
-      A sum = A(0);
-      int32_t wins = 0;
-#pragma omp simd reduction(+ : sum, wins)
-      for (int64_t i = 0; i < size; ++i) {
-        sum += powers[i] * total[i];
-        wins += winner[i] == int32_t(c);
-      }
-      mass[c] += sum;
-      counts[c] += wins;
-    }
+    const T* from = logits + begin * args.layout.pixel;
+    const Tile<A> tile = tile_of(from, args.layout, classes, std::min(kTile, end - begin), work);
+    find_largest<true>(tile, work);
+    find_powers<false>(tile, A(kLog2E / args.temperature), static_cast<const A*>(nullptr), work);
+    if (!add_up(tile, work, mass, counts)) count_nans(from, args.layout, classes, tile.size, work.winner, counts);
   }
 }
 
@@ -136,31 +208,31 @@ PUMPGAN_EVERY_ISA void gradient_of_tile(const LabelStatsBackwardArgs& args, int6
   using A = typename Wide<T>::type;
   const int64_t size = std::min(kTile, args.pixels - begin), classes = args.classes, step = args.grad_layout.pixel;
   const T* logits = static_cast<const T*>(args.logits) + sample * args.layout.sample + begin * args.layout.pixel;
-  T* __restrict__ out = static_cast<T*>(args.grad_logits) + sample * args.grad_layout.sample + begin * step;
-  const A* __restrict__ grad = static_cast<const A*>(args.grad_fractions) + sample * classes;
-  largest_of_tile<false>(logits, args.layout, classes, size, work);
-  powers_of_tile(grad, classes, size, A(1 / args.temperature), work);
+  T* out = static_cast<T*>(args.grad_logits) + sample * args.grad_layout.sample + begin * step;
+  const A* grad = static_cast<const A*>(args.grad_fractions) + sample * classes;
+  const Tile<A> tile = tile_of(logits, args.layout, classes, size, work);
+  find_largest<false>(tile, work);
+  find_powers<true>(tile, A(kLog2E / args.temperature), grad, work);
   const A scale = A(1 / (args.temperature * double(args.pixels)));
-  A* __restrict__ mean = work.mean;
-  A* __restrict__ total = work.total;
-  const A* __restrict__ powers = work.powers.data();
+  A *const mean = work.mean, *const total = work.total;
 #pragma omp simd
   for (int64_t i = 0; i < size; ++i) {
-    mean[i] /= total[i];
+    mean[i] /= total[i];  // of one class alone exactly its gradient
     total[i] = scale / total[i];
   }
-  T* __restrict__ narrowed = work.narrowed.data();
   for (int64_t c = 0; c < classes; ++c) {
     const A g = grad[c];
-    T* __restrict__ to = step == 1 ? out + c * args.grad_layout.label : narrowed + c * kTile;
+    A* const powers = work.powers.data() + c * kTile;
+    T* const to = out + c * args.grad_layout.label;
+    if (step == 1) {
 #pragma omp simd
-    for (int64_t i = 0; i < size; ++i) to[i] = narrow<T>(powers[c * kTile + i] * total[i] * (g - mean[i]));
+      for (int64_t i = 0; i < size; ++i) to[i] = narrow<T>(powers[i] * total[i] * (g - mean[i]));
+    } else {
+#pragma omp simd
+      for (int64_t i = 0; i < size; ++i) powers[i] = as_narrow<T>(powers[i] * total[i] * (g - mean[i]));
+    }
   }
-  if (step == 1) return;
-  for (int64_t first = 0; first < size; first += kStrip)
-    for (int64_t c = 0; c < classes; ++c)
-      for (int64_t i = first; i < std::min(first + kStrip, size); ++i)
-        out[c * args.grad_layout.label + i * step] = narrowed[c * kTile + i];
+  if (step != 1) put_together(work.powers.data(), kTile, size, classes, out, step, args.grad_layout.label);
 }
 
 template <typename T>

@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kThreads) stats_kernel(LabelStatsArgs args, Wa
   __shared__ float masses[kWarps][kWarp];
   __shared__ int wins[kWarps][kWarp];
   const int classes = int(args.classes), warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  const float per_temperature = float(1 / args.temperature);
+  const float steepness = float(kLog2E / args.temperature);
   for (int64_t index = blockIdx.x; index < args.samples * args.blocks; index += gridDim.x) {
     int64_t sample = index;
     const int64_t first = blocks.take(sample) * kLabelStatsBlock;
@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads) stats_kernel(LabelStatsArgs args, Wa
     for (int64_t turn = first; turn < end; turn += P::kTurn) {
       P pixels;
       pixels.read(logits, way, classes, turn, end, dynamic_shared<T>());
-      pixels.raise(classes, per_temperature);
+      pixels.raise(classes, steepness);
       const bool there = turn + threadIdx.x * P::kPixels < end;
 #pragma unroll
       for (int j = 0; j < P::kPixels; ++j) {
@@ -77,7 +77,7 @@ template <typename T, int kMost, bool kPacks>
 __global__ void __launch_bounds__(kThreads) backward_kernel(LabelStatsBackwardArgs args, Way way, Divider turns) {
   using P = Pixels<T, kMost, kPacks>;
   const int classes = int(args.classes);
-  const float per_temperature = float(1 / args.temperature);
+  const float steepness = float(kLog2E / args.temperature);
   const float scale = float(1 / (args.temperature * double(args.pixels)));
   for (int64_t index = blockIdx.x; index < args.samples * turns.divisor(); index += gridDim.x) {
     int64_t sample = index;
@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(LabelStatsBackwardAr
     T* stage = dynamic_shared<T>();
     P pixels;
     pixels.read(static_cast<const T*>(args.logits) + sample * way.from.sample, way, classes, first, args.pixels, stage);
-    pixels.raise(classes, per_temperature);
+    pixels.raise(classes, steepness);
     float mean[P::kPixels], factor[P::kPixels];
 #pragma unroll
     for (int j = 0; j < P::kPixels; ++j) {
@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(LabelStatsBackwardAr
 
 constexpr int kPixelsEach = int(kLabelStatsBlock / kThreads);  // of a thread: its pixels share a warp's sum
 
-// The largest logit of a pixel, its class, and the sum of exp((logit - largest) / temperature).
+// The largest logit of a pixel, its class, and the sum of 2^(steepness * (logit - largest)).
 template <typename A>
 struct Softmax {
   A largest, total;
@@ -129,14 +129,14 @@ struct Softmax {
 };
 
 template <typename T, typename A>
-__device__ Softmax<A> softmax_of(const T* logits, int64_t stride, int64_t classes, A per_temperature) {
+__device__ Softmax<A> softmax_of(const T* logits, int64_t stride, int64_t classes, A steepness) {
   Softmax<A> s{A(-INFINITY), A(0), 0};
   for (int64_t c = 0; c < classes; ++c) {
     const A value = widen(logits[c * stride]);
     if (exceeds(value, s.largest)) s = {value, A(0), int(c)};
   }
   for (int64_t c = 0; c < classes; ++c)
-    s.total += exp_negative((widen(logits[c * stride]) - s.largest) * per_temperature);
+    s.total += exp2_negative((widen(logits[c * stride]) - s.largest) * steepness);
   return s;
 }
 
@@ -148,7 +148,7 @@ __global__ void __launch_bounds__(kThreads) stats_in_memory(LabelStatsArgs args,
   double* masses = dynamic_shared<double>();                       // [kWarps, classes]
   int* wins = reinterpret_cast<int*>(masses + kWarps * classes);   // [kWarps, classes]
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  const A per_temperature = A(1 / args.temperature);
+  const A steepness = A(kLog2E / args.temperature);
   for (int64_t index = blockIdx.x; index < args.samples * args.blocks; index += gridDim.x) {
     int64_t sample = index;
     const int64_t first = blocks.take(sample) * kLabelStatsBlock;
@@ -159,7 +159,7 @@ __global__ void __launch_bounds__(kThreads) stats_in_memory(LabelStatsArgs args,
       const int64_t p = first + k * kThreads + threadIdx.x;
       pixels[k] = {A(0), A(1), -1};
       if (p < args.pixels)
-        pixels[k] = softmax_of(logits + p * args.layout.pixel, args.layout.label, classes, per_temperature);
+        pixels[k] = softmax_of(logits + p * args.layout.pixel, args.layout.label, classes, steepness);
       pixels[k].total = A(1) / pixels[k].total;
     }
     for (int64_t c = 0; c < classes; ++c) {
@@ -170,7 +170,7 @@ __global__ void __launch_bounds__(kThreads) stats_in_memory(LabelStatsArgs args,
         const int64_t p = first + k * kThreads + threadIdx.x;
         if (p >= args.pixels) continue;
         const A value = widen(logits[p * args.layout.pixel + c * args.layout.label]);
-        mass += exp_negative((value - pixels[k].largest) * per_temperature) * pixels[k].total;
+        mass += exp2_negative((value - pixels[k].largest) * steepness) * pixels[k].total;
         won += pixels[k].winner == c;
       }
       mass = warp_sum(mass);
@@ -194,7 +194,7 @@ __global__ void __launch_bounds__(kThreads) stats_in_memory(LabelStatsArgs args,
 template <typename T>
 __global__ void __launch_bounds__(kThreads) backward_in_memory(LabelStatsBackwardArgs args, Divider pixels) {
   using A = typename Wide<T>::type;
-  const A per_temperature = A(1 / args.temperature), scale = A(1 / (args.temperature * double(args.pixels)));
+  const A steepness = A(kLog2E / args.temperature), scale = A(1 / (args.temperature * double(args.pixels)));
   const LogitsLayout from = args.layout, to = args.grad_layout;
   const int64_t stride = int64_t(gridDim.x) * blockDim.x, size = args.samples * args.pixels;
   for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += stride) {
@@ -203,13 +203,13 @@ __global__ void __launch_bounds__(kThreads) backward_in_memory(LabelStatsBackwar
     const T* logits = static_cast<const T*>(args.logits) + sample * from.sample + pixel * from.pixel;
     T* out = static_cast<T*>(args.grad_logits) + sample * to.sample + pixel * to.pixel;
     const A* grad = static_cast<const A*>(args.grad_fractions) + sample * args.classes;
-    const Softmax<A> s = softmax_of(logits, from.label, args.classes, per_temperature);
+    const Softmax<A> s = softmax_of(logits, from.label, args.classes, steepness);
     const A per_total = A(1) / s.total;
     A mean = A(0);
     for (int64_t c = 0; c < args.classes; ++c)
-      mean += grad[c] * (exp_negative((widen(logits[c * from.label]) - s.largest) * per_temperature) * per_total);
+      mean += grad[c] * (exp2_negative((widen(logits[c * from.label]) - s.largest) * steepness) * per_total);
     for (int64_t c = 0; c < args.classes; ++c) {
-      const A p = exp_negative((widen(logits[c * from.label]) - s.largest) * per_temperature) * per_total;
+      const A p = exp2_negative((widen(logits[c * from.label]) - s.largest) * steepness) * per_total;
       out[c * to.label] = narrow<T>(p * (grad[c] - mean) * scale);
     }
   }

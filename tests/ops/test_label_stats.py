@@ -61,6 +61,15 @@ def test_hugely_different_logits_give_shares_of_nought_and_one(device):
     assert fractions.tolist() == [[0.0, 0.0, 1.0]] * 2
 
 
+@pytest.mark.parametrize("layout", ["plain", "channels-last", "strided"])
+def test_of_a_pixel_with_nans_the_first_of_them_is_counted(device, layout):
+    for dtype in (torch.float32, torch.bfloat16):
+        logits = laid_out((2, 5, 30, 41), layout, device, dtype).detach()
+        for value in (math.nan, math.inf, -math.inf):
+            logits[torch.rand(logits.shape, device=device) < 0.02] = value
+        assert torch.equal(label_stats(logits)[1], reference.label_stats(logits)[1])
+
+
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
 def test_lets_a_diverged_run_show_in_its_image_alone(device, poison):
     logits = torch.randn(2, 3, 40, 40, device=device)
