@@ -49,6 +49,13 @@ def plain_loss(mean, std, floor, logits):
     return reference.gaussian_kl(shares, mean, std, floor)
 
 
+def same_bits(function, logits) -> bool:
+    """Whether a second call gives the same value and gradient to the last bit."""
+    values = [function(logits) for _ in range(2)]
+    gradients = [torch.autograd.grad(value.sum(), logits)[0] for value in values]
+    return torch.equal(*values) and torch.equal(*gradients)
+
+
 @click.command()
 @options
 def main(device, rounds, compiled, against, path):
@@ -71,7 +78,8 @@ def main(device, rounds, compiled, against, path):
                 for what, contenders in contests.items():
                     if compiled:
                         contenders["torch.compile"] = torch.compile(contenders["torch"])
-                    rows += compare(f"{what} {name}", contenders, [logits.requires_grad_()], device, rounds, **LEAST)
+                    found = compare(f"{what} {name}", contenders, [logits.requires_grad_()], device, rounds, **LEAST)
+                    rows += [row | {"same_bits": same_bits(contenders[row["contender"]], logits)} for row in found]
                 contenders = {"pumpgan": partial(counts, label_stats), "torch": plain_counts}
                 rows += compare(
                     f"counts {name}", contenders, [logits.detach()], device, rounds, **LEAST, gradients=False

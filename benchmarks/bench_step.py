@@ -6,7 +6,7 @@ regularisers out, as torch.compile must, whose gradients have none. `floor` is t
 alone, at the speed at which this machine multiplies large matrices in the same precision in the same run.
 
     python benchmarks/bench_step.py --resolution 64 --precision fp32 --precision bf16
-    python benchmarks/bench_step.py --main --compile
+    python benchmarks/bench_step.py --model stylegan2-ada --preset full --batch 4 --main --compile
     python benchmarks/bench_step.py --against peer=package.module:build     # build(config, device) -> one iteration
 """
 
@@ -28,38 +28,43 @@ from torch.utils.flop_counter import flop_registry
 from pumpgan.losses.distribution import ShareTarget
 from pumpgan.models.discriminators import signed_one_hot
 from pumpgan.ops import implementation
-from pumpgan.train import semgan
 from pumpgan.train.allocator import keep_freed_memory
-from pumpgan.train.config import SemganConfig
+from pumpgan.train.config import GanConfig, SemganConfig
 from pumpgan.train.distribution import ShareControl
-from pumpgan.train.gan import Step, Task, take_step
+from pumpgan.train.gan import Gan, Step, Task, name_of, take_step
 from pumpgan.train.precision import DTYPES, resolve
-from pumpgan.train.presets import SEMGAN_PRESETS, semgan_config
+from pumpgan.train.presets import MODELS, configured, settled
+from pumpgan.train.semgan import Semgan
+from pumpgan.train.stylegan2_ada import Stylegan2Ada
 
 CLASSES = 11
-NO_REGULARISERS = dict(r1_gamma=0.0, label_gamma=0.0, path_length_weight=0.0)
 
 
-def semgan_run(config: SemganConfig, device: torch.device) -> tuple[semgan.Semgan, Callable[[], Step]]:
-    """What a step changes, and what makes a step."""
-    labels = torch.randint(0, CLASSES, (64, config.resolution, config.resolution))
+def configuration(model: str, preset: str, stated: dict[str, Any], main_only: bool) -> GanConfig:
+    config = settled(configured(model, preset, stated), (stated["resolution"],) * 2)
+    lazy = ("r1_gamma", "label_gamma", "path_length_weight")
+    return replace(config, **{name: 0.0 for name in lazy if main_only and hasattr(config, name)})
+
+
+def build(config: GanConfig, device: torch.device) -> tuple[Gan, Callable[[], Step]]:
+    """What a step changes, and what makes a step, always of the same images."""
+    size, dtype = (config.resolution, config.resolution), DTYPES[config.precision]
+    images, labelled = (torch.rand(config.batch, 3, *size, device=device) * 2 - 1 for _ in range(2))
+    if not isinstance(config, SemganConfig):
+        return Stylegan2Ada(config, Task(size, 3), device, dtype), lambda: Step(images)
+    labels = torch.randint(0, CLASSES, (64, *size))
     names = [f"class {c}" for c in range(CLASSES)]
     control = ShareControl(config, ShareTarget.of(labels, CLASSES), names, device)
-    gan = semgan.Semgan(
-        config, Task((config.resolution, config.resolution), 3, tuple(names)), control, device, DTYPES[config.precision]
-    )
-    shape = (config.batch, 3, config.resolution, config.resolution)
-    real = [torch.rand(shape, device=device) * 2 - 1 for _ in range(2)]
     hot = signed_one_hot(labels[: config.batch].to(device), CLASSES)
-    return gan, lambda: Step(*real, hot)
+    return Semgan(config, Task(size, 3, tuple(names)), control, device, dtype), lambda: Step(images, labelled, hot)
 
 
 class Contender:
     """A run whose steps all use one implementation of the operators."""
 
-    def __init__(self, ops: str, config: Any, device: torch.device, *, compiled: bool = False):
+    def __init__(self, ops: str, config: GanConfig, device: torch.device, *, compiled: bool = False):
         self.ops, self.device = ops, device
-        self.gan, self.make_step = semgan_run(config, device)
+        self.gan, self.make_step = build(config, device)
         self.iterations = iterations(config)
         if compiled:
             for name in self.gan.NETWORKS:
@@ -76,9 +81,9 @@ class Contender:
         spent: Counter = Counter()
         for _ in range(self.iterations):
             step = self.make_step()
-            for phase, every in semgan.PHASES:
+            for phase, every in self.gan.phases():
                 if self.gan.step % every(self.gan.config) == 0:
-                    name = phase.__name__.removesuffix("_phase")
+                    name = name_of(phase)
                     with torch.cuda.nvtx.range(name) if self.device.type == "cuda" else contextlib.nullcontext():
                         run = lambda phase=phase, step=step: phase(self.gan, step)  # noqa: E731
                         spent[name] += milliseconds(run, self.device.type)
@@ -86,7 +91,7 @@ class Contender:
         return {name: total / self.iterations for name, total in spent.items()}
 
 
-def iterations(config: Any) -> int:
+def iterations(config: GanConfig) -> int:
     """Of a cycle: every regulariser that there is acts in it."""
     return config.r1_every if config.r1_gamma or config.path_length_weight else 1
 
@@ -151,30 +156,34 @@ def peak_of(build: Callable[[], Callable[[], None]], device: str) -> tuple[Calla
 
 
 @click.command()
+@click.option("--model", type=click.Choice(list(MODELS)), default="semgan", show_default=True)
+@click.option("--preset", type=click.Choice(["tiny", "full", "thesis"]), default="tiny", show_default=True)
 @click.option("--resolution", default=64, show_default=True)
-@click.option("--preset", type=click.Choice(list(SEMGAN_PRESETS)), default="tiny", show_default=True)
-@click.option("--batch", default=16, show_default=True)
+@click.option("--batch", "batches", multiple=True, default=[16], show_default=True, help="May be repeated.")
 @click.option("--precision", multiple=True, type=click.Choice(["fp32", "bf16"]), help="May be repeated. Default: auto.")
-@click.option("--dist-loss", default="class 10", show_default=True, help="Empty leaves the distribution loss out.")
+@click.option("--dist-loss", default="class 10", show_default=True, help="Of semgan; empty leaves it out.")
+@click.option("--augment", default=0.0, show_default=True, help="Probability of the discriminators' augmentation.")
 @click.option("--main", "main_only", is_flag=True, help="Leave R1 and path length out.")
 @click.option("--trace", type=click.Path(path_type=Path), help="Write a torch profiler trace of one cycle here.")
 @options
-def main(resolution, preset, batch, precision, dist_loss, main_only, trace, device, rounds, compiled, against, path):
-    if compiled and not main_only:
+def main(model, preset, resolution, batches, precision, dist_loss, augment, main_only, trace, **racing):
+    if racing["compiled"] and not main_only:
         raise click.UsageError("--compile needs --main: what torch.compile makes cannot be differentiated twice")
-    if trace and len(precision) > 1:
-        raise click.UsageError("--trace needs one --precision")
+    if trace and len(precision) * len(batches) > 1:
+        raise click.UsageError("--trace needs one --precision and one --batch")
     keep_freed_memory()
-    place = torch.device(device)
+    device = torch.device(racing["device"])
+    stated: dict[str, Any] = dict(resolution=resolution, augment="fixed" if augment else "none", augment_p=augment)
+    if model == "semgan":
+        stated |= dict(dist_loss=dist_loss, dist_start="0")
     rows = []
-    for chosen in precision or [resolve("auto", place)]:
-        stated = dict(resolution=resolution, batch=batch, dist_loss=dist_loss, dist_start="0")
-        config = replace(semgan_config(preset, stated), precision=chosen)
-        if main_only:
-            config = replace(config, **NO_REGULARISERS)
-        title = f"semgan {preset} {resolution}px batch {batch} {chosen}{' main' if main_only else ''}"
-        rows += contest(title, config, place, rounds, compiled, against, trace)
-    save(path, rows, device)
+    for batch in batches:
+        for chosen in precision or [resolve("auto", device)]:
+            config = configuration(model, preset, stated | dict(batch=batch, precision=chosen), main_only)
+            extras = [f"augmented {augment:g}"] * bool(augment) + ["main"] * main_only
+            title = " ".join([f"{model} {preset} {resolution}px batch {batch} {chosen}", *extras])
+            rows += contest(title, config, device, racing["rounds"], racing["compiled"], racing["against"], trace)
+    save(racing["path"], rows, racing["device"])
 
 
 def contest(title, config, device, rounds, compiled, against, trace) -> list[dict]:
@@ -209,7 +218,7 @@ def contest(title, config, device, rounds, compiled, against, trace) -> list[dic
             row["memory_ratio"] = peaks[name] / peaks["pumpgan"]
         rows.append(row)
         click.echo(
-            f"{title:>40} {name:>16} {spent:9.1f} ms {row['images_per_second']:8.1f} images/s "
+            f"{title:>48} {name:>16} {spent:9.1f} ms {row['images_per_second']:8.1f} images/s "
             f"{row['iteration_ratio']:6.2f} x ours, {row['floor_percent']:5.1f} % of floor, {peaks[name]:.0f} MiB"
         )
     phases = contenders["pumpgan"].phases()
