@@ -119,6 +119,11 @@ def resume_held(
     quiet: bool,
 ) -> bool:
     record = RunRecord.read(run)
+    if not record.data:
+        raise ValueError(
+            f"{run}: was converted, not trained; begin a run with its networks: pumpgan train --model {record.model} "
+            f"--networks {run} --data DATASET"
+        )
     implementation.use(ops or record.ops)
     checkpoint = latest(run)
     done = checkpoint is not None and bool(checkpoint.state.get("finished"))

@@ -43,13 +43,9 @@ def plan_nvidia_zip(folder: Path, *, class_names: str | None = None) -> Plan:
     files = files_in_zip(folder, faults) if folder.is_file() else files_in_folder(folder)
     images = [name for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
     labels, classes = labels_of(folder, files, images, faults)
-    named = list(map(str, range(classes)))
-    if class_names is not None:
-        if labels is None:
-            raise ValueError(f"class_names: {folder} has no labels whose classes could have names; leave it out")
-        named = [c.name for c in named_classes(class_names)]
-        if len(named) < classes:
-            raise ValueError(f"class_names: must name {classes} classes, those of {folder / LABELS}, got {len(named)}")
+    if labels is None and class_names is not None:
+        raise ValueError(f"class_names: {folder} has no labels whose classes could have names; leave it out")
+    named = class_names_of(class_names, classes)
     photographs: dict[str, Photograph] = {}
     form: tuple[str, tuple[int, int]] | None = None
     for path in images:
@@ -66,7 +62,17 @@ def plan_nvidia_zip(folder: Path, *, class_names: str | None = None) -> Plan:
             photographs[name] = Photograph(name, read, label or "image", group=name, image_label=label)
     mode, size = form or ("RGB", (1, 1))
     channels = 1 if mode == "L" else 3
-    return Plan(CLASSES, channels, "none", max(size), list(photographs.values()), tuple(named), faults)
+    return Plan(CLASSES, channels, "none", max(size), list(photographs.values()), named, faults)
+
+
+def class_names_of(class_names: str | None, count: int) -> tuple[str, ...]:
+    """The names of `count` classes or more, joined by commas in `class_names`; None: their numbers."""
+    if class_names is None:
+        return tuple(map(str, range(count)))
+    named = tuple(c.name for c in named_classes(class_names))
+    if len(named) < count:
+        raise ValueError(f"class_names: must name {count} classes, got {len(named)}")
+    return named
 
 
 def files_in_folder(folder: Path) -> Files:
