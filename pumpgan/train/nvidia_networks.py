@@ -86,10 +86,11 @@ def convert(pickle: Path, out: Path, *, class_names: str | None = None) -> RunRe
 
 ANY = object()  # changes the speed, or how it was trained
 SIDES = tuple(2**k for k in range(3, 15))
-SHARED: dict[str, Any] = {"c_dim": int, "img_resolution": SIDES, "img_channels": (1, 3)}
-GENERATOR = SHARED | {"z_dim": int, "w_dim": int, "mapping_kwargs": dict, "synthesis_kwargs": dict}
+SIZE, DEPTH, BASE = range(2**16 + 1), range(1, 2**8 + 1), range(1, 2**24 + 1)
+SHARED: dict[str, Any] = {"c_dim": SIZE, "img_resolution": SIDES, "img_channels": (1, 3)}
+GENERATOR = SHARED | {"z_dim": SIZE, "w_dim": SIZE, "mapping_kwargs": dict, "synthesis_kwargs": dict}
 LAYERS: dict[str, Any] = {"activation": ("lrelu",), "resample_filter": ([1, 3, 3, 1],), "fp16_channels_last": ANY}
-WIDTHS: dict[str, Any] = {"channel_base": int, "channel_max": int, "num_fp16_res": ANY, "conv_clamp": (256,)}
+WIDTHS: dict[str, Any] = {"channel_base": BASE, "channel_max": BASE, "num_fp16_res": ANY, "conv_clamp": (256,)}
 SYNTHESIS = LAYERS | WIDTHS | {"architecture": ("skip",), "use_noise": (True,), "fused_modconv_default": ANY}
 PARTS = {"block_kwargs": dict, "mapping_kwargs": dict, "epilogue_kwargs": dict}
 DISCRIMINATOR = SHARED | WIDTHS | PARTS | {"architecture": ("resnet",)}
@@ -113,7 +114,7 @@ def config_of(found: NvidiaPickle) -> Stylegan2AdaConfig:
     lacking = [f"G is made without {name}" for name in (*SHARED, "z_dim", "w_dim") if name not in g]
     raise_faults("arguments", [*lacking, *differences("G", g, GENERATOR), *differences("D", d, DISCRIMINATOR)])
     mapping, (synthesis, _) = g.get("mapping_kwargs", {}), widths_arguments(found)
-    faults = [*differences("G.mapping_kwargs", mapping, mapping_arguments(int, g["w_dim"]))]
+    faults = [*differences("G.mapping_kwargs", mapping, mapping_arguments(DEPTH, g["w_dim"]))]
     faults += differences("G.synthesis_kwargs", synthesis, SYNTHESIS)
     for name, allowed in (("block_kwargs", BLOCKS), ("epilogue_kwargs", EPILOGUE)):
         faults += differences(f"D.{name}", d.get(name, {}), allowed)
@@ -144,7 +145,12 @@ def differences(where: str, arguments: Mapping[str, Any], allowed: Mapping[str, 
     """What of the arguments is neither of the type, nor one of the values, that are allowed; None is a default."""
     for name, value in arguments.items():
         expected = allowed.get(name, ())
-        right = type(value) is expected if isinstance(expected, type) else expected is ANY or value in expected
+        if isinstance(expected, type):
+            right = isinstance(value, expected)
+        elif isinstance(expected, range):
+            right = type(value) is int and value in expected
+        else:
+            right = expected is ANY or value in expected
         if not right and value is not None:
             yield f"ours cannot have {where}'s {name} = {value!r}"[:200]
 
@@ -276,6 +282,5 @@ def check_reach(gan: Stylegan2Ada, *, clamped: list[bool]) -> None:
         gan.image_discriminator(images, conditions=conditions)
     if max(largest) >= ACTIVATION_CLAMP:
         raise ValueError(
-            f"its values reach {max(largest):.0f} where only one side clamps them at {ACTIVATION_CLAMP:g}, so ours "
-            "would draw other images"
+            f"its values reach {ACTIVATION_CLAMP:g} where only one side clamps them there; ours would draw other images"
         )
