@@ -24,7 +24,7 @@ FILES = ("model.safetensors", "optimizer.safetensors")
 @dataclass(frozen=True)
 class Checkpoint:
     path: Path
-    state: dict[str, Any]  # step, images, seconds, finished, threads, versions, digest, files
+    state: dict[str, Any]  # step, images, seconds, finished, threads, versions, digest, choices, files
 
     @property
     def step(self) -> int:

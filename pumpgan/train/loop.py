@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pumpgan.data.stream import Stream
+from pumpgan.ops.choice import choices
 from pumpgan.train.checkpoint import latest, save_checkpoint, versions, write_state
 from pumpgan.train.gan import NEVER, Gan, take_step
 from pumpgan.train.journal import Journal
@@ -74,6 +75,7 @@ def train(
             "threads": torch.get_num_threads(),
             "versions": versions(),
             "digest": digest,
+            "choices": choices(),
         }
         every = max(1, config.snapshot_kimg * 1000 // config.batch)
         crossed = gan.step // every > saved_step // every

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,6 @@ class RunRecord:
     conditions: tuple[str, ...] = ()
     condition_counts: tuple[int, ...] = ()
     networks: str | None = None
-    choices: dict[str, str] = field(default_factory=dict)  # timed choices between kernels, which a resume keeps
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from pumpgan.data.dataset import Dataset
 from pumpgan.data.writer import check_new
 from pumpgan.losses.distribution import ShareTarget
 from pumpgan.ops import implementation
+from pumpgan.ops.choice import pin
 from pumpgan.train.allocator import keep_freed_memory
 from pumpgan.train.checkpoint import FILES, latest, versions
 from pumpgan.train.config import GanConfig, SemganConfig
@@ -143,6 +144,7 @@ def resume_held(
         if (then := checkpoint.state.get("versions")) != versions():
             say(f"begun with {then}, now {versions()}: the figures may differ in their last bits")
         torch.set_num_threads(int(checkpoint.state["threads"]))
+        pin(checkpoint.state.get("choices", {}))  # the kernels it ran on, whatever is faster by now
     try:
         training = load_data(record.data, record.unlabelled, record.config)
     except FileNotFoundError as error:

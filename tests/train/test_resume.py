@@ -209,3 +209,16 @@ def test_a_log_that_cannot_grow_stops_the_run_in_one_line(plates, tmp_path):
     assert "cannot be written (File too large)" in last and "no checkpoint exists yet" in last
     assert "Traceback" not in result.stderr
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+
+
+def test_a_resumed_run_keeps_the_kernels_that_it_chose(plates, tmp_path):
+    run = tmp_path / "run"
+    assert pumpgan("train", "--data", plates, *SMALL, "--out", run, "--steps", 2).returncode == 0
+    path = run / "checkpoints" / "2" / "state.json"
+    state = json.loads(path.read_text())
+    assert state["choices"] == {}  # on a CPU nothing is timed
+    path.write_text(json.dumps({**state, "choices": {"a question": "the answer then"}}))
+    assert pumpgan("train", "--resume", run, "--steps", 3).returncode == 0
+    assert json.loads((run / "checkpoints" / "3" / "state.json").read_text())["choices"] == {
+        "a question": "the answer then"
+    }

@@ -10,23 +10,26 @@ import torch
 from plates import PLATE_CLASSES, draw_plate, pumpgan
 
 from pumpgan.data.dataset import Dataset, Entry
+from pumpgan.data.packed import pack
 from pumpgan.data.writer import DatasetWriter
-from pumpgan.inference.generate import TrainedGenerator
+from pumpgan.inference.generate import TrainedGenerator, generate
 from pumpgan.train import checkpoint as checkpoints
 from pumpgan.train import gan as gan_module
 from pumpgan.train.config import Stylegan2AdaConfig
 from pumpgan.train.gan import Step, Task, image_discriminator_phase, image_r1_phase, take_step
+from pumpgan.train.loop import Goal
 from pumpgan.train.presets import configured, settled
+from pumpgan.train.record import RunRecord
+from pumpgan.train.run import resume, start
 from pumpgan.train.stylegan2_ada import PHASES, Stylegan2Ada, generator_phase
+from pumpgan.train.training_data import conditions_of
 
 CPU = torch.device("cpu")
 SMALL = dict(
     batch=4, channel_base=128, channel_most=16, channel_least=8, latent_size=8, style_size=8, mapping_depth=2,
     generator_rate=0.002, discriminator_rate=0.002, r1_gamma=1.0, ema_images=100.0, precision="fp32",
 )  # fmt: skip
-OPTIONS = [text for name, value in SMALL.items() for text in (f"--{name.replace('_', '-')}", str(value))]
-RISING = ("--augment-kimg", 0.02, "--augment-target", -0.9)  # p rises fast and does not depend on who wins
-TRAIN = ("train", "--model", "stylegan2-ada", "--device", "cpu", *OPTIONS)
+RISING = dict(augment_kimg=0.02, augment_target=-0.9)  # p rises fast and does not depend on who wins
 
 
 def small(size=(16, 16), conditions=(), **options) -> tuple[Stylegan2Ada, Step]:
@@ -49,6 +52,12 @@ def write_set(out: Path, size=(16, 16), image_labels=("good", "defect"), unlabel
             entry = Entry(f"plate_{i}", "train" if i < 24 else "test", photographs=(f"plate_{i}",), image_label=named)
             writer.add(entry, image, label if i >= unlabelled else None)
     return out
+
+
+def train_small(data: Path, run: Path, steps: int, networks: Path | None = None, **options) -> None:
+    config = Stylegan2AdaConfig(**{**SMALL, **options})
+    common = dict(device=CPU, say=lambda line: None, quiet=True, networks=networks)
+    start(config, preset="full", data=[data], run=run, goal=Goal(steps=steps), **common)
 
 
 @pytest.fixture(scope="module")
@@ -192,39 +201,35 @@ def test_what_is_drawn_and_how_it_is_judged_depends_on_the_condition():
 
 def test_a_conditional_run_draws_what_it_is_asked_for_and_else_as_often_as_it_saw_it(plates, tmp_path):
     run = tmp_path / "run"
-    result = pumpgan(*TRAIN, "--data", plates, "--conditional", "--steps", 2, "--out", run)
-    assert result.returncode == 0, result.stderr
-    record = json.loads((run / "config.json").read_text())
-    assert record["conditions"] == ["good", "defect"] and sum(record["condition_counts"]) == 24
-    made = pumpgan("generate", "--run", run, "--count", 20, "--out", tmp_path / "made", "--image-label", "defect")
-    assert made.returncode == 0, made.stderr
-    entries = Dataset.open(tmp_path / "made").split("train")
-    assert {entry.image_label for entry in entries} == {"defect"}
-    trained = TrainedGenerator(run)
-    drawn = [c for _, sample in zip(range(8), trained.samples(0), strict=False) for c in sample.conditions]
-    good, defect = record["condition_counts"]
+    train_small(plates, run, 2, conditional=True)
+    record = RunRecord.read(run)
+    assert record.conditions == ("good", "defect") and sum(record.condition_counts) == 24
+    generate(run, tmp_path / "made", 20, image_label="defect")
+    assert {entry.image_label for entry in Dataset.open(tmp_path / "made").split("train")} == {"defect"}
+    drawn = [
+        c for _, sample in zip(range(8), TrainedGenerator(run).samples(0), strict=False) for c in sample.conditions
+    ]
+    good, defect = record.condition_counts
     assert np.mean(drawn) == pytest.approx(defect / (good + defect), abs=0.1)  # 256 draws: 3 standard deviations
-    wrong = pumpgan("generate", "--run", run, "--count", 2, "--out", tmp_path / "no", "--image-label", "rust")
-    assert wrong.returncode == 1 and "its image labels are good, defect" in wrong.stderr
+    with pytest.raises(ValueError, match="its image labels are good, defect; got 'rust'"):
+        generate(run, tmp_path / "no", 2, image_label="rust")
+    assert not (tmp_path / "no").exists()
 
 
 def test_pixels_tell_the_condition_where_no_image_label_is_stored(tmp_path):
-    data, run = write_set(tmp_path / "set", image_labels=()), tmp_path / "run"
-    assert pumpgan(*TRAIN, "--data", data, "--conditional", "--steps", 1, "--out", run).returncode in (0, 1)
-    from pumpgan.data.packed import pack
-    from pumpgan.train.training_data import conditions_of
-
-    packed = pack(Dataset.open(data))
-    if bool((packed.targets() == 1).all()):  # every plate counts as a defect: its id is over 0
-        with pytest.raises(ValueError, match="all training images are defect"):
-            conditions_of(packed, ["set"])
+    packed = pack(Dataset.open(write_set(tmp_path / "set", image_labels=())))
+    some = packed.labels.clone()
+    some[::3] = 0  # every plate's id is over 0
+    names, conditions = conditions_of(replace(packed, labels=some), ["set"])
+    assert names == ("good", "defect") and conditions.tolist() == [0, 1, 1] * 8
+    with pytest.raises(ValueError, match="all training images are defect"):
+        conditions_of(packed, ["set"])
 
 
 def test_images_without_a_label_are_named_where_conditions_are_learnt(tmp_path):
     data = write_set(tmp_path / "set", unlabelled=2)
-    result = pumpgan(*TRAIN, "--data", data, "--conditional", "--steps", 1, "--out", tmp_path / "run")
-    assert result.returncode == 1
-    assert "2 training images have no image label (plate_0, plate_1)" in result.stderr
+    with pytest.raises(ValueError, match=r"2 training images have no image label \(plate_0, plate_1\)"):
+        train_small(data, tmp_path / "run", 1, conditional=True)
     assert not (tmp_path / "run").exists()
 
 
@@ -237,25 +242,23 @@ def bytes_of(run: Path, step: int) -> dict[str, bytes]:
 
 def test_a_run_in_two_parts_ends_in_the_same_bytes_as_one_in_one(tmp_path):
     data = write_set(tmp_path / "wide", size=(16, 24))
-    train = (*TRAIN, "--data", data, "--conditional", *RISING, "--path-length-weight", 2)
+    options = dict(conditional=True, path_length_weight=2.0, augment="ada", **RISING)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    for run, steps in ((whole, 24), (parts, 10)):
-        result = pumpgan(*train, "--out", run, "--steps", steps)
-        assert result.returncode == 0, result.stderr
-    assert pumpgan("train", "--resume", parts, "--steps", 24).returncode == 0
+    train_small(data, whole, 24, **options)
+    train_small(data, parts, 10, **options)
+    resume(parts, goal=Goal(steps=24), quiet=True, say=lambda line: None)
     assert bytes_of(whole, 24) == bytes_of(parts, 24)
     lines = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
     assert max(line.get("augment/p", 0.0) for line in lines) > 0.1
-    made = pumpgan("generate", "--run", whole, "--count", 3, "--out", tmp_path / "made")
-    assert made.returncode == 0, made.stderr
-    made_set = Dataset.open(tmp_path / "made")
-    assert made_set.size == (16, 24) and made_set.label(made_set.split("train")[0]) is None
-    assert [c.name for c in made_set.classes] == [c.name for c in PLATE_CLASSES]
+    generate(whole, tmp_path / "made", 3)
+    made = Dataset.open(tmp_path / "made")
+    assert made.size == (16, 24) and made.label(made.split("train")[0]) is None
+    assert [c.name for c in made.classes] == [c.name for c in PLATE_CLASSES]
 
 
 def test_a_stored_augmentation_is_kept_and_another_one_refused_at_a_resume(plates, tmp_path):
     run = tmp_path / "run"
-    assert pumpgan(*TRAIN, "--data", plates, "--steps", 2, "--out", run).returncode == 0
+    train_small(plates, run, 2)
     before = bytes_of(run, 2)
     result = pumpgan("train", "--resume", run, "--steps", 4, "--augment", "none")
     assert result.returncode == 2 and "continues with the stored configuration" in result.stderr
@@ -264,7 +267,7 @@ def test_a_stored_augmentation_is_kept_and_another_one_refused_at_a_resume(plate
 
 def test_a_run_begins_with_the_networks_of_another(plates, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
-    assert pumpgan(*TRAIN, "--data", plates, "--steps", 3, "--out", first).returncode == 0
+    train_small(plates, first, 3)
     arguments = ("train", "--model", "stylegan2-ada", "--data", plates, "--networks", first, "--device", "cpu")
     result = pumpgan(*arguments, "--steps", 1, "--precision", "fp32", "--out", second)
     assert result.returncode == 0, result.stderr
@@ -272,9 +275,12 @@ def test_a_run_begins_with_the_networks_of_another(plates, tmp_path):
     given, taken = (checkpoints.latest(run, step) for run, step in ((first, 3), (second, 0)))
     given, taken = given.tensors("model.safetensors"), taken.tensors("model.safetensors")
     assert given.keys() == taken.keys() and all(torch.equal(given[k], taken[k]) for k in given)
-    other = write_set(tmp_path / "wide", size=(16, 24))
-    refused = pumpgan("train", "--model", "stylegan2-ada", "--data", other, "--networks", first)
-    assert refused.returncode == 1 and "24x16 px" in refused.stderr and "16x16 px" in refused.stderr
+    config = RunRecord.read(second).config
+    assert config.channel_most == 16 and config.ema_ramp == 0 and config.augment_kimg == 100
+    wide = write_set(tmp_path / "wide", size=(16, 24))
+    with pytest.raises(ValueError, match="24x16 px"):
+        train_small(wide, tmp_path / "no", 1, networks=first)
+    assert not (tmp_path / "no").exists()
 
 
 def test_an_option_of_another_model_is_refused():
