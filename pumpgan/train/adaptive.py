@@ -11,6 +11,7 @@ from pumpgan.train.config import GanConfig
 
 ADJUST_EVERY = 4  # steps
 SURE = 0.95  # mean sign of real logits from which on the discriminator has won
+INDIFFERENT = 0.02  # mean difference of real and drawn logits below which it has given up
 RATE = 0.01  # of the running mean behind that judgement: some 100 steps
 
 
@@ -26,6 +27,7 @@ class AugmentControl:
             "p": torch.tensor(0.0 if config.augment == "none" else config.augment_p, device=device),
             "signs": torch.zeros(2, device=device),  # sum and number of the real logits' signs since p last moved
             "confidence": torch.zeros([], device=device),  # running mean of those signs
+            "gap": torch.ones([], device=device),  # running mean of real minus drawn logits
             "at_most": torch.zeros([], device=device),  # running share of adjustments that left p at its highest
         }
 
@@ -39,11 +41,14 @@ class AugmentControl:
             return apply(drawn, images), None
         return apply(drawn, images, labels)
 
-    def note(self, real_logits: Tensor) -> None:
-        """real_logits [N]: the image discriminator's of real images, as it saw them."""
+    def note(self, real_logits: Tensor, fake_logits: Tensor) -> None:
+        """[N] each: the image discriminator's of real and of drawn images, as it saw them."""
         signs = real_logits.detach().sign()
-        self.state["signs"] = self.state["signs"] + torch.stack([signs.sum(), signs.new_tensor(len(signs))])
+        total = signs.sum()
+        self.state["signs"] = self.state["signs"] + torch.stack([total, torch.full_like(total, len(signs))])
         self.state["confidence"] = self.state["confidence"].lerp(signs.mean(), RATE)
+        gap = real_logits.detach().mean() - fake_logits.detach().mean()
+        self.state["gap"] = self.state["gap"].lerp(gap, RATE)
 
     def adjust(self, batch: int) -> None:
         """Once in ADJUST_EVERY steps of `batch` images: p moves towards what keeps the signs' mean at its target."""
@@ -62,7 +67,7 @@ class AugmentControl:
         return shown if self.config.augment == "none" else {"augment/p": self.state["p"], **shown}
 
     def alarms(self) -> list[str]:
-        """Signs that the image discriminator wins: it remembers the real images instead of learning what is real."""
+        """Signs that the image discriminator wins, remembering the real images, or that it has given up."""
         confidence, at_most = float(self.state["confidence"]), float(self.state["at_most"])
         found = []
         if confidence > SURE:
@@ -70,6 +75,12 @@ class AugmentControl:
             found.append(
                 f"the image discriminator wins: it is sure of {50 + 50 * confidence:.1f} % of the real images, and the "
                 f"generator learns little from it; {more} would help"
+            )
+        if float(self.state["gap"]) < INDIFFERENT:
+            found.append(
+                "the image discriminator tells real from drawn images no longer (their logits differ by "
+                f"{float(self.state['gap']):.3f}), so the generator learns nothing; a smaller --r1-gamma than "
+                f"{self.config.r1_gamma:g} would help"
             )
         if at_most > 0.5 and confidence > self.config.augment_target:
             found.append(

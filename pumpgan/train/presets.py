@@ -45,7 +45,7 @@ SEMGAN_PRESETS: dict[str, dict] = {
     ),
 }
 STYLEGAN2_ADA_PRESETS: dict[str, dict] = {
-    "tiny": TINY | dict(ema_images=10_000.0, augment_kimg=100.0),
+    "tiny": TINY | dict(r1_gamma=-1.0, ema_images=10_000.0, augment_kimg=100.0),
     "full": {},
     "thesis": dict(shared_fakes=False),
 }

@@ -18,7 +18,7 @@ def control(**options) -> AugmentControl:
 
 def test_the_probability_moves_by_batch_times_steps_over_its_thousand_images():
     augment = control()
-    augment.note(SURE)
+    augment.note(SURE, -SURE)
     augment.adjust(32)
     assert float(augment.state["p"]) == pytest.approx(32 * 4 / 500_000)  # 2.56e-4, as published
 
@@ -27,7 +27,7 @@ def test_it_rises_where_real_images_are_told_too_surely_and_falls_otherwise():
     augment = control(augment_p=0.5)
     for logits, direction in ((SURE, 1), (UNSURE, -1)):
         before = float(augment.state["p"])
-        augment.note(logits)
+        augment.note(logits, -SURE)
         augment.adjust(32)
         assert (float(augment.state["p"]) - before) * direction > 0
 
@@ -35,10 +35,10 @@ def test_it_rises_where_real_images_are_told_too_surely_and_falls_otherwise():
 def test_the_mean_is_taken_over_all_images_since_it_last_moved():
     augment = control(augment_p=0.5)
     for logits in (SURE, UNSURE, UNSURE):  # 0.33, below 0.6; the last alone would do as well, the first would not
-        augment.note(logits)
+        augment.note(logits, -SURE)
     augment.adjust(32)
     assert float(augment.state["p"]) < 0.5
-    augment.note(SURE)
+    augment.note(SURE, -SURE)
     augment.adjust(32)  # what was noted before no longer counts
     assert float(augment.state["p"]) == pytest.approx(0.5)
 
@@ -47,14 +47,14 @@ def test_it_stays_between_0_and_its_highest():
     augment = control(augment_kimg=0.128, augment_most=0.7)
     for logits, end in ((SURE, 0.7), (UNSURE, 0.0)):
         for _ in range(3):
-            augment.note(logits)
+            augment.note(logits, -SURE)
             augment.adjust(32)
         assert float(augment.state["p"]) == pytest.approx(end)
 
 
 def test_a_fixed_probability_does_not_move():
     augment = control(augment="fixed", augment_p=0.3)
-    augment.note(SURE)
+    augment.note(SURE, -SURE)
     augment.adjust(32)
     assert float(augment.state["p"]) == pytest.approx(0.3)
 
@@ -73,27 +73,29 @@ def test_images_and_labels_are_changed_together():
     torch.testing.assert_close(labels, seen.repeat(1, 2, 1, 1))
 
 
-def test_a_discriminator_that_wins_is_told_and_one_that_does_not_is_left_alone():
-    for logits, told in ((SURE, 1), (UNSURE, 0)):
-        augment = AugmentControl(SemganConfig(), CPU)
-        for _ in range(400):
-            augment.note(logits)
-        assert len(augment.alarms()) == told
-    assert "sure of" in augment_of(SURE).alarms()[0] and "--augment ada would help" in augment_of(SURE).alarms()[0]
-
-
-def augment_of(logits: torch.Tensor) -> AugmentControl:
+def alarms_after(real: torch.Tensor, drawn: torch.Tensor) -> list[str]:
     augment = AugmentControl(SemganConfig(), CPU)
-    for _ in range(400):
-        augment.note(logits)
-    return augment
+    for _ in range(600):
+        augment.note(real, drawn)
+    return augment.alarms()
+
+
+def test_a_discriminator_that_wins_is_told_and_one_that_does_not_is_left_alone():
+    assert alarms_after(UNSURE, -SURE) == []
+    (line,) = alarms_after(SURE, -SURE)
+    assert "sure of 99.9 % of the real images" in line and "--augment ada would help" in line
+
+
+def test_a_discriminator_that_gave_up_is_told():
+    (line,) = alarms_after(0.001 * UNSURE, -0.001 * UNSURE)
+    assert "tells real from drawn images no longer" in line and "smaller --r1-gamma than 10 would help" in line
 
 
 def test_a_probability_that_stays_at_its_highest_is_told():
     augment = control(augment_p=0.8)
     almost = torch.tensor([1.0] * 28 + [-1.0] * 4)  # 0.75, above 0.6 and below what counts as won
     for _ in range(400):
-        augment.note(almost)
+        augment.note(almost, -SURE)
         augment.adjust(32)
     (line,) = augment.alarms()
     assert "at its highest p, 0.8" in line
