@@ -16,7 +16,7 @@ from typing import Any
 import click
 import torch
 
-from pumpgan.inference.evaluate import evaluate_labels
+from pumpgan.inference.evaluate import evaluate
 from pumpgan.ops import implementation
 from pumpgan.train.checkpoint import FILES, latest
 from pumpgan.train.config import SemganConfig
@@ -81,7 +81,7 @@ def main(variants, warm, out, kimg, count, names):
         last = latest(run)
         if last is None or not last.state.get("finished"):
             branch(warm, run, variant, round(1000 * kimg))
-        result = evaluate_labels(run, data, count=count)
+        result = evaluate(run, data, metric="labels", count=count)
         for name in names:
             figures = result["classes"][name]
             if not index:

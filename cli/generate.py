@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from pumpgan.cli.options import Checkpoint
+
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -24,7 +26,9 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     help="In more than this part of the pixels.",
 )
 @click.option("--image-label", help="What to set as every image's label, as for sets without masks.")
-@click.option("--checkpoint", type=click.IntRange(0), help="A step of the run.  [default: the newest]")
+@click.option(
+    "--checkpoint", type=Checkpoint(), help="A step of the run, or best by its metric.  [default: the newest]"
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 def generate(run, count, out, seed, truncation, with_class, min_fraction, image_label, checkpoint, device):
     """Write a dataset of generated images with labels.

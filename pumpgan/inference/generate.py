@@ -10,10 +10,11 @@ from torch import Tensor
 
 from pumpgan.data.dataset import Dataset, Entry, LabelClass, class_id
 from pumpgan.data.writer import DatasetWriter, check_new
-from pumpgan.models.generator import Generator
+from pumpgan.models.generator import Generator, to_uint8
 from pumpgan.train.checkpoint import averaged_tensors
 from pumpgan.train.gan import build_generator
 from pumpgan.train.precision import DTYPES
+from pumpgan.train.quality import step_named
 from pumpgan.train.record import RunRecord
 from pumpgan.train.seeds import derived_seed
 
@@ -35,12 +36,12 @@ class Sample:
 class TrainedGenerator:
     """The averaged generator of a run. Sample k of a seed is always the same, whichever others are asked for."""
 
-    def __init__(self, run: Path, *, checkpoint: int | None = None, device: torch.device | None = None):
-        """checkpoint: a step; None is the newest. Raises ValueError or OSError where the run cannot be read."""
+    def __init__(self, run: Path, *, checkpoint: int | str | None = None, device: torch.device | None = None):
+        """checkpoint: a step, `best`, or None for the newest. Raises ValueError or OSError where a file cannot be read."""
         self.run, self.record = run, RunRecord.read(run)
         self.device = device or torch.device("cpu")
         config = self.record.config
-        tensors, self.step = averaged_tensors(run, checkpoint)
+        tensors, self.step = averaged_tensors(run, step_named(run, checkpoint))
         self.network: Generator = build_generator(config, self.record.task)
         try:
             self.network.load_state_dict(tensors)
@@ -80,8 +81,7 @@ class TrainedGenerator:
             numbers = range(start, start + BATCH)
             under = self._conditions(seed, numbers, condition)
             drawn = self.network(*self._inputs(seed, numbers, truncation, under))
-            pixels = ((drawn.images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-            images = pixels.permute(0, 2, 3, 1).cpu().numpy()
+            images = to_uint8(drawn.images).permute(0, 2, 3, 1).cpu().numpy()
             labels = (
                 drawn.labels.argmax(dim=1).to(torch.uint8).cpu().numpy()[skip:] if self.record.draws_labels else None
             )
@@ -126,7 +126,7 @@ def generate(
     with_class: str | None = None,
     min_fraction: float = 0.0,
     image_label: str | None = None,
-    checkpoint: int | None = None,
+    checkpoint: int | str | None = None,
     device: torch.device | None = None,
     advance: Callable[[int], None] = lambda kept: None,
 ) -> int:

@@ -176,7 +176,8 @@ class TensorflowInception(nn.Module):
         safe = io.BytesIO()  # the constructor unpickles whatever it is given: give it what was read as tensors
         torch.save(state, safe)
         safe.seek(0)
-        self.network = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=safe)
+        with torch.random.fork_rng(devices=[]):  # it draws weights before it loads them
+            self.network = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=safe)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network(images)[0]

@@ -30,6 +30,11 @@ class Drawn(NamedTuple):
     labels: Tensor  # [N, classes, H, W] float32 logits; no channels where no labels are drawn
 
 
+def to_uint8(images: Tensor) -> Tensor:
+    """Drawn images as they are written: -1 to 1 becomes 0 to 255, rounded, what lies beyond is cut off."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
 SMALLEST_SIDE, MOST_START_SIDE = 4, 16
 
 

@@ -55,16 +55,18 @@ def train(
     journal: Journal,
     digest: str,
     sample: Callable[[Gan], list[str]],
+    measure: Callable[[Gan], object] = lambda gan: None,
 ) -> None:
     """Trains to `goal` from wherever `gan` stands; a grid and a checkpoint at the start, every 5 minutes, at the end.
 
     streams: what `gan.step_of` takes a batch of each of.
     sample: draws a sample sheet into the run folder and returns warnings about what it shows.
+    measure: looks at each checkpoint but the first weights; not on the way out, where a signal leaves little time.
     Raises Interrupted on SIGTERM and Ctrl-C, ValueError when a loss or gradient is not finite.
     """
     config = gan.config
 
-    def save(*, finished: bool) -> None:
+    def save(*, finished: bool, leaving: bool = False) -> None:
         check_finite(gan, run)
         journal.flush()
         state = {
@@ -83,6 +85,8 @@ def train(
         warnings = sample(gan) + gan.alarms()  # after the checkpoint, which matters more
         if warnings:
             journal.warn(gan.step, warnings)
+        if gan.step and not leaving:
+            measure(gan)
 
     saved_step = gan.step
     last = latest(run)
@@ -102,7 +106,7 @@ def train(
                 check_finite(gan, run)
                 journal.log(gan.step, figures(gan, scalars), "loss/generator")
             if received or (time.monotonic() - saved_time > SAVE_EVERY and not done):
-                save(finished=False)
+                save(finished=False, leaving=bool(received))
                 saved_step, saved_time = gan.step, time.monotonic()
             if received:
                 raise Interrupted(received[0])

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from pumpgan.data.dataset import Dataset
 from pumpgan.data.writer import check_new
 from pumpgan.losses.distribution import ShareTarget
+from pumpgan.metrics.extractors import Extractor
 from pumpgan.ops import implementation
 from pumpgan.ops.choice import pin
 from pumpgan.train.allocator import keep_freed_memory
@@ -23,6 +25,7 @@ from pumpgan.train.journal import Journal
 from pumpgan.train.loop import Goal, train
 from pumpgan.train.precision import DTYPES, resolve
 from pumpgan.train.presets import MODELS, settled
+from pumpgan.train.quality import Quality, metric_extractor
 from pumpgan.train.record import RunRecord
 from pumpgan.train.samples import Sampler
 from pumpgan.train.semgan import Semgan
@@ -59,7 +62,9 @@ def start(
     model = model_of(config)
     training = load_data(*paths, config)
     config = settled(config, training.size)
-    config = replace(config, precision=resolve(config.precision, device))
+    inception = str(Path(config.inception).resolve()) if config.inception else ""
+    config = replace(config, precision=resolve(config.precision, device), inception=inception)
+    extractor = metric_extractor(config, device)
     record = RunRecord(
         model,
         preset,
@@ -84,7 +89,7 @@ def start(
     run.mkdir(parents=True, exist_ok=True)
     with held(run):
         record.write(run)
-        proceed(record, gan, training, run, seconds=0.0, say=say, quiet=quiet)
+        proceed(record, gan, training, run, extractor, seconds=0.0, say=say, quiet=quiet)
     return gan
 
 
@@ -153,6 +158,7 @@ def resume_held(
         raise ValueError(
             f"{run}: {', '.join(record.data)} no longer holds the images and labels that this run began with"
         )
+    extractor = metric_extractor(record.config, device)
     gan = build(record, training, device)
     seconds = 0.0
     if checkpoint:
@@ -164,7 +170,7 @@ def resume_held(
         seconds = float(checkpoint.state["seconds"])
     record.write(run)
     say(f"taking up {run} at step {gan.step}")
-    proceed(record, gan, training, run, seconds=seconds, say=say, quiet=quiet)
+    proceed(record, gan, training, run, extractor, seconds=seconds, say=say, quiet=quiet)
     return True
 
 
@@ -225,7 +231,15 @@ def description(record: RunRecord) -> str:
 
 
 def proceed(
-    record: RunRecord, gan: Gan, training: TrainingData, run: Path, *, seconds: float, say, quiet: bool
+    record: RunRecord,
+    gan: Gan,
+    training: TrainingData,
+    run: Path,
+    extractor: Extractor | None,
+    *,
+    seconds: float,
+    say,
+    quiet: bool,
 ) -> None:
     config = record.config
     keep_freed_memory()
@@ -233,9 +247,11 @@ def proceed(
         say(line)
     streams = training.streams(config, gan.device)
     journal = Journal(run, step=gan.step, goal=record.goal.steps, batch=config.batch, seconds=seconds, quiet=quiet)
-    sampler = Sampler(run, journal, training)
     try:
-        train(gan, *streams, run=run, goal=record.goal, journal=journal, digest=training.digest, sample=sampler)
+        looks: dict[str, Any] = dict(sample=Sampler(run, journal, training))
+        if extractor:
+            looks["measure"] = Quality(run, journal, training, extractor, config)
+        train(gan, *streams, run=run, goal=record.goal, journal=journal, digest=training.digest, **looks)
     finally:
         journal.close()
 

@@ -1,5 +1,6 @@
 """What a run shows of itself: a sheet of images with their labels, and figures and warnings about the labels."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -111,15 +112,21 @@ def figures(compared: dict[str, Any]) -> dict[str, float]:
     return values
 
 
-@torch.no_grad()
 def draw(generator: Generator, count: int, seed: int, device: torch.device, conditions: Tensor | None = None) -> Drawn:
     """`count` images and label logits on the CPU, always the same for a seed; the global random state is left alone."""
-    source = torch.Generator().manual_seed(derived_seed(seed, "sheet"))
-    parts = []
+    parts = [Drawn(*(t.cpu() for t in part)) for part in draw_parts(generator, count, seed, device, conditions)]
+    return Drawn(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def draw_parts(
+    generator: Generator, count: int, seed: int, device: torch.device, conditions: Tensor | None = None, name="sheet"
+) -> Iterator[Drawn]:
+    """The same on the device, a few at a time. name: of the sequence that `seed` begins; conditions: int64 [count]."""
+    source = torch.Generator().manual_seed(derived_seed(seed, name))
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
         z = torch.randn(n, generator.latent_size, generator=source).to(device)
         noise = [torch.randn(shape, generator=source).to(device) for shape in generator.noise_shapes(n)]
         named = None if conditions is None else conditions[start : start + n].to(device)
-        parts.append(Drawn(*(t.cpu() for t in generator(generator.mixed_styles(z, conditions=named), noise))))
-    return Drawn(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+        yield generator(generator.mixed_styles(z, conditions=named), noise)

@@ -9,7 +9,7 @@ from plates import SMALL, pumpgan
 
 from pumpgan.data.check import check
 from pumpgan.data.dataset import Dataset
-from pumpgan.inference.evaluate import evaluate_labels
+from pumpgan.inference.evaluate import evaluate
 from pumpgan.inference.generate import TrainedGenerator, generate
 
 
@@ -81,7 +81,7 @@ def test_a_folder_that_is_no_run_is_named(plates, tmp_path):
 
 
 def test_evaluation_compares_and_is_kept(run, plates):
-    result = evaluate_labels(run, plates, count=32)
+    result = evaluate(run, plates, metric="labels", count=32)
     real = [np.asarray(Dataset.open(plates).label(e)) for e in Dataset.open(plates).split("train")]
     share = 100 * np.mean([(label == 1).mean() for label in real])
     assert result["classes"]["plate"]["real"]["pixels_percent"] == pytest.approx(share)
@@ -107,7 +107,7 @@ def test_other_classes_are_refused(run, tmp_path):
     with DatasetWriter(tmp_path / "d", name="x", classes=PART_CLASSES, size=(16, 16), channels=3, flips="h") as writer:
         writer.add(Entry("a", "train"), image, label.clip(0, 1))
     with pytest.raises(ValueError, match=r"its classes are good, defect; the run's are ground, plate, hole"):
-        evaluate_labels(run, tmp_path / "d")
+        evaluate(run, tmp_path / "d")
 
 
 def test_the_style_mean_is_that_of_many_styles(run):
