@@ -35,6 +35,8 @@ SMALL = [
     "2",
     "--patch-base",
     "4",
+    "--metric-count",
+    "0",
     "--device",
     "cpu",
 ]

@@ -25,6 +25,7 @@ SMALL_CONFIG = dict(
     style_size=8,
     mapping_depth=2,
     patch_base=4,
+    metric_count=0,
 )
 
 

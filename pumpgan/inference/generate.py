@@ -37,7 +37,7 @@ class TrainedGenerator:
     """The averaged generator of a run. Sample k of a seed is always the same, whichever others are asked for."""
 
     def __init__(self, run: Path, *, checkpoint: int | str | None = None, device: torch.device | None = None):
-        """checkpoint: a step, `best`, or None for the newest. Raises ValueError or OSError where a file cannot be read."""
+        """checkpoint: a step, `best`, or None for the newest. Raises ValueError or OSError where it cannot be read."""
         self.run, self.record = run, RunRecord.read(run)
         self.device = device or torch.device("cpu")
         config = self.record.config

@@ -48,9 +48,13 @@ class Recipe:
     def record(self) -> dict[str, Any]:
         return asdict(self)
 
+    def identity(self) -> dict[str, Any]:
+        """What two recipes must have in common to be compared: a file counts by its content, not by its name."""
+        return asdict(self) | ({"extractor": "by sha256"} if self.sha256 else {})
+
     def check_same(self, other: "Recipe", where: str) -> None:
-        """ValueError, naming what differs, unless the two are equal."""
-        mine, theirs = asdict(self), asdict(other)
+        """ValueError, naming what differs, unless the two are comparable."""
+        mine, theirs = self.identity(), other.identity()
         unlike = [f"{name} {mine[name]} and {theirs[name]}" for name in mine if mine[name] != theirs[name]]
         if unlike:
             raise ValueError(f"{where}: metrics of different recipes cannot be compared: {'; '.join(unlike)}")

@@ -132,7 +132,7 @@ class FeatureStatistics:
         return True
 
     def _about(self, about: dict[str, Any]) -> dict[str, Any]:
-        return {"recipe": self.recipe.record(), "keep": self.keep, **about}
+        return {"recipe": self.recipe.identity(), "keep": self.keep, **about}
 
 
 def digest(tensors: dict[str, Tensor]) -> str:

@@ -101,18 +101,19 @@ def resume(
     unlabelled: Sequence[str | Path] = (),
     device: torch.device | None = None,
     ops: str | None = None,
+    inception: str | None = None,
     say=print,
     quiet: bool = False,
 ) -> bool:
     """Takes a run up at its newest checkpoint, at step 0 where it reached none. False where nothing was left to do.
 
-    goal, device, ops: None keeps what the run was begun with. data, unlabelled: where the sets are now, if they were
-    moved; they must hold what they held. Raises ValueError, OSError, Interrupted.
+    goal, device, ops: None keeps what the run was begun with. data, unlabelled, inception: where these are now, if they
+    were moved; they must hold what they held. Raises ValueError, OSError, Interrupted.
     """
     if not run.is_dir():
         raise FileNotFoundError(f"{run}: is not there to be resumed")
     with held(run):
-        return resume_held(run, goal, (data, unlabelled), device, ops, say, quiet)
+        return resume_held(run, goal, (data, unlabelled), device, ops, inception, say, quiet)
 
 
 def resume_held(
@@ -121,6 +122,7 @@ def resume_held(
     moved: tuple[Sequence[str | Path], Sequence[str | Path]],
     device: torch.device | None,
     ops: str | None,
+    inception: str | None,
     say,
     quiet: bool,
 ) -> bool:
@@ -130,6 +132,8 @@ def resume_held(
             f"{run}: was converted, not trained; begin a run with its networks: pumpgan train --model {record.model} "
             f"--networks {run} --data DATASET"
         )
+    if inception:
+        record = replace(record, config=replace(record.config, inception=str(Path(inception).resolve())))
     implementation.use(ops or record.ops)
     checkpoint = latest(run)
     done = checkpoint is not None and bool(checkpoint.state.get("finished"))
@@ -158,7 +162,10 @@ def resume_held(
         raise ValueError(
             f"{run}: {', '.join(record.data)} no longer holds the images and labels that this run began with"
         )
-    extractor = metric_extractor(record.config, device)
+    try:
+        extractor = metric_extractor(record.config, device)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; a file that was moved is named anew with --inception") from error
     gan = build(record, training, device)
     seconds = 0.0
     if checkpoint:
