@@ -24,7 +24,7 @@ def agreement(images: np.ndarray, labels: np.ndarray) -> float:
 
 @pytest.mark.slow
 def test_images_and_labels_come_to_agree(tmp_path, many_plates):
-    options = dict(resolution=16, channel_base=512, channel_most=32, channel_least=16, precision="fp32")
+    options = dict(resolution=16, channel_base=512, channel_most=32, channel_least=16, precision="fp32", metric_count=0)
     config = semgan_config("tiny", options)
     run, device = tmp_path / "run", torch.device("cpu")
     start(config, preset="tiny", data=[many_plates], run=run, goal=Goal(steps=STEPS), device=device, quiet=True)

@@ -28,7 +28,7 @@ from pumpgan.train.training_data import conditions_of
 CPU = torch.device("cpu")
 SMALL = dict(
     batch=4, channel_base=128, channel_most=16, channel_least=8, latent_size=8, style_size=8, mapping_depth=2,
-    generator_rate=0.002, discriminator_rate=0.002, r1_gamma=1.0, ema_images=100.0, precision="fp32",
+    generator_rate=0.002, discriminator_rate=0.002, r1_gamma=1.0, ema_images=100.0, precision="fp32", metric_count=0,
 )  # fmt: skip
 RISING = dict(augment_kimg=0.02, augment_target=-0.9)  # p rises fast and does not depend on who wins
 
