@@ -1,6 +1,5 @@
 """StyleGAN2-ADA: its settings by resolution, what each phase reaches, conditions, sizes, transfer, exact resume."""
 
-import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
