@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <type_traits>
 #include <vector>
 
 #include "common/parallel.h"
@@ -77,23 +78,46 @@ inline uint32_t rounded_bits(float v) {  // the result is their upper half
 }
 template <> inline BFloat16 narrow<BFloat16>(float v) { return {uint16_t(rounded_bits(v) >> 16)}; }
 
-// y[i] = f(x[i] widened, i). Two neighbouring bfloat16 are worked on as one word, whose halves a shift and a mask
-// widen: converting them one by one would take longer than most of what is done with them.
-template <typename T, typename F>
-inline void map_values(const T* __restrict__ x, T* __restrict__ y, int64_t n, F f) {
-  for (int64_t i = 0; i < n; ++i) y[i] = narrow<T>(f(widen(x[i]), i));
-}
-template <typename F>
-inline void map_values(const BFloat16* __restrict__ x, BFloat16* __restrict__ y, int64_t n, F f) {
-  typedef uint32_t __attribute__((may_alias, aligned(alignof(BFloat16)))) Pair;
-  const Pair* __restrict__ from = reinterpret_cast<const Pair*>(x);
-  Pair* __restrict__ to = reinterpret_cast<Pair*>(y);
-  for (int64_t i = 0; i < n / 2; ++i) {
-    const uint32_t pair = from[i];
-    const float first = from_bits(pair << 16), second = from_bits(pair & 0xffff0000u);
-    to[i] = rounded_bits(f(first, 2 * i)) >> 16 | (rounded_bits(f(second, 2 * i + 1)) & 0xffff0000u);
+// y[i] = f(slot of i, x[i] widened, ...) for i < n, of any number of arrays x; returns the sum of what f made, in an order
+// that depends on n alone. Two neighbouring bfloat16 are worked on as
+// one word, whose halves a shift and a mask widen: converting them one by one would take longer than most of what is
+// done with them. So that f finds what goes with neighbours side by side, even elements have the slots from 0 on, odd
+// ones those from `half` on; of other types element i has slot i. A NaN that f makes must come of its x or of finite
+// numbers: the lower half of such a one is 0, and rounding leaves it a NaN.
+template <typename T, typename F, typename... X>
+inline typename Wide<T>::type map_values(int64_t n, int64_t half, T* y, F f, const X*... x) {
+  typename Wide<T>::type sum = 0;
+  if constexpr (!std::is_same_v<T, BFloat16>) {
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; ++i) {
+      const T value = f(i, x[i]...);
+      y[i] = value;
+      sum += value;
+    }
+  } else {
+    typedef uint32_t __attribute__((may_alias, aligned(alignof(BFloat16)))) Pair;
+    const auto nearest = [](float v) {  // its upper half is v as a bfloat16
+      uint32_t bits;
+      std::memcpy(&bits, &v, sizeof bits);
+      return bits + (0x7fffu + ((bits >> 16) & 1u));
+    };
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n / 2; ++i) {
+      const float even = f(i, from_bits(reinterpret_cast<const Pair*>(x)[i] << 16)...);
+      const float odd = f(half + i, from_bits(reinterpret_cast<const Pair*>(x)[i] & 0xffff0000u)...);
+      reinterpret_cast<Pair*>(y)[i] = nearest(even) >> 16 | (nearest(odd) & 0xffff0000u);
+      sum += even + odd;
+    }
+    if (n % 2) {
+      const float last = f(n / 2, widen(x[n - 1])...);
+      y[n - 1] = narrow<BFloat16>(last);
+      sum += last;
+    }
   }
-  if (n % 2) y[n - 1] = narrow<BFloat16>(f(widen(x[n - 1]), n - 1));
+  return sum;
+}
+template <typename T> inline int64_t slot_of(int64_t i, int64_t half) {
+  return std::is_same_v<T, BFloat16> ? i / 2 + i % 2 * half : i;
 }
 
 // A bound rounded as the values it bounds, so that a backward pass recognises a stored value that stands at it.
