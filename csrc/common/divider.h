@@ -25,6 +25,11 @@ class Divider {
     return static_cast<int64_t>(uint64_t(static_cast<uint32_t>(n)) * multiplier_ >> shift_);
   }
 
+  // The same without the question whether n is below 2^31.
+  PUMPGAN_HD int32_t quotient(int32_t n) const {
+    return static_cast<int32_t>(uint64_t(static_cast<uint32_t>(n)) * multiplier_ >> shift_);
+  }
+
   // Returns n % divisor and leaves the quotient in n.
   PUMPGAN_HD int64_t take(int64_t& n) const {
     const int64_t whole = quotient(n), rest = n - whole * divisor_;

@@ -1,9 +1,10 @@
 """An affine warp of each image, mirrored at its borders without end."""
 
+import torch
 from torch import Tensor
 
-from pumpgan.ops import reference
-from pumpgan.ops.contract import require_beside, require_floating, wide_dtype
+from pumpgan.ops import implementation, reference
+from pumpgan.ops.contract import layout_of, require_beside, require_floating, wide_dtype
 
 LONGEST_SIDE = 2**24  # float32 tells that many columns apart
 
@@ -27,7 +28,9 @@ def affine_sample(x: Tensor, matrices: Tensor, size: tuple[int, int]) -> Tensor:
     Karras et al. 2020, arXiv:2006.06676, appendix B, of which this is the sampling. ValueError names what does not fit.
     """
     _check(x, matrices, size)
-    return reference.affine_sample(x, matrices, size)
+    if implementation.in_use() == "reference":
+        return reference.affine_sample(x, matrices, size)
+    return torch.ops.pumpgan.affine_sample(x, matrices, *size)
 
 
 def _check(x: Tensor, matrices: Tensor, size: tuple[int, int]) -> None:
@@ -45,3 +48,30 @@ def _check(x: Tensor, matrices: Tensor, size: tuple[int, int]) -> None:
     require_beside("affine_sample", "matrices", matrices, x)
     if len(size) != 2 or not all(1 <= side <= LONGEST_SIDE for side in size):
         raise ValueError(f"affine_sample: size must be (height, width), each from 1 to 2**24, got {size}")
+
+
+def _fake(images, matrices, height, width):
+    size = (*images.shape[:2], height, width)
+    return torch.empty(size, dtype=images.dtype, device=images.device, memory_format=layout_of(images))
+
+
+def _save(ctx, inputs, output):
+    images, matrices, _, _ = inputs
+    ctx.size, ctx.layout = images.shape[2:], layout_of(images)
+    ctx.save_for_backward(matrices)
+
+
+def _differentiated(adjoint: str):
+    """Either operator is linear in its images and the other's adjoint."""
+
+    def backward(ctx, grad):
+        grad_images = getattr(torch.ops.pumpgan, adjoint)(grad, *ctx.saved_tensors, *ctx.size)
+        return grad_images.contiguous(memory_format=ctx.layout), None, None, None  # grad may lie otherwise
+
+    return backward
+
+
+if implementation.loaded():
+    for operator, adjoint in [("affine_sample", "affine_sample_backward"), ("affine_sample_backward", "affine_sample")]:
+        torch.library.register_fake(f"pumpgan::{operator}", _fake)
+        torch.library.register_autograd(f"pumpgan::{operator}", _differentiated(adjoint), setup_context=_save)

@@ -67,8 +67,8 @@ class Checks:
         try:
             if actual.dtype in TOLERANCE:
                 truth = this_one(*[t if t is None else t.double() for t in inputs])
-                scale = max(1.0, truth.abs().max().item())
-                torch.testing.assert_close(actual.double(), truth, rtol=0, atol=TOLERANCE[actual.dtype] * scale)
+                allowed = TOLERANCE[actual.dtype] * max(1.0, truth.nan_to_num().abs().max().item())
+                torch.testing.assert_close(actual.double(), truth, rtol=0, atol=allowed, equal_nan=True)
             else:
                 assert_as_accurate(actual, this_one, *inputs)
         except AssertionError as error:
@@ -200,6 +200,47 @@ def test_upfirdn2d(sanitizer):
             )
             arguments |= dict(separable=separable, flip=flip, gain=1.5, dtype=dtype)
             checks.add("upfirdn2d_cuda", arguments, definition, x, taps)
+    checks.run(sanitizer)
+
+
+MAPS = [  # in steps of 1/64: float32 finds the same places as float64
+    [[1, 0, 0], [0, 1, 0]],
+    [[0, -1, 0], [1, 0, 0]],
+    [[0.75, -0.671875, 1.5], [0.671875, 0.75, -2.25]],
+    [[0.25, 0, 0.125], [0, 0.3125, 0]],  # enlarges
+    [[-4, 1, 3], [0.5, 3.25, 0]],  # shrinks: its view holds many mirrored copies
+    [[0, 0, 0.75], [0, 0, -1]],  # singular
+    [[1, 2, 0], [2, 4, 0.25]],
+    [[1, 0, 5000.25], [0, 1, -7000.5]],
+    [[1e20, 0, 0], [0, 1, 0]],  # one column of an odd y shows a place, the others none
+    [[math.nan, 0, 0], [0, 1, 0]],
+    [[1, 0, 0], [0, 1, -math.inf]],
+]
+
+
+def test_affine_sample_and_its_adjoint(sanitizer):
+    checks, other = Checks(), EACH_DTYPE[sanitizer]
+    sizes = [(3, 5, 7, 6, 5), (8, 6, 33, 9, 31), (17, 9, 6, 20, 20), (1, 1, 1, 4, 3), (16, 12, 12, 12, 13)]
+    for k, ((c, h, w, *size), channels_last) in enumerate(product(sizes, (False, True))):
+        for dtype in (torch.float32, other[k % len(other)]):
+            somewhere = MAPS if dtype in TOLERANCE else MAPS[:-3]
+            maps, n = torch.tensor(somewhere, dtype=wide(dtype)), len(somewhere)
+            x, seed = torch.randn(n, c, h, w).to(dtype), torch.randn(n, c, *size).to(dtype)
+
+            def value(x, maps, size=size, last=channels_last):
+                return {"to": stored(reference.affine_sample(x, maps, size), last)}
+
+            def adjoint(seed, x, maps, size=size, last=channels_last):
+                (grad,) = gradients(lambda x: reference.affine_sample(x, maps, size), (x,), seed)
+                return {"to": stored(grad, last)}
+
+            shift = 0 if k % 2 else dtype.itemsize  # cut out of a larger buffer
+            same = dict(samples=n, channels=c, rows=h, columns=w, shown_rows=size[0], shown_columns=size[1])
+            same |= dict(matrices=maps, channels_last=channels_last, dtype=dtype)
+            images, grad = (Input(stored(t, channels_last), shift) for t in (x, seed))
+            to_y, to_x = (output_like(t, channels_last, shift) for t in (seed, x))
+            checks.add("affine_sample_cuda", {"from": images, "to": to_y, **same}, value, x, maps)
+            checks.add("affine_sample_backward_cuda", {"from": grad, "to": to_x, **same}, adjoint, seed, x, maps)
     checks.run(sanitizer)
 
 
