@@ -52,6 +52,7 @@ def step(model: str, arguments: str, *, main: bool = False) -> Benchmark:
 KERNELS = {
     "bias_act": Benchmark("bench_bias_act"),
     "upfirdn2d": Benchmark("bench_upfirdn2d"),
+    "affine_sample": Benchmark("bench_affine_sample"),
     "label_stats": Benchmark("bench_label_stats"),
     "modconv": Benchmark("bench_modconv"),
 }

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 14;  // values worth a thread
 constexpr int kCorners = 4;
+constexpr int64_t kTogether = 4;     // channels
 
 // How x and y lie: elements between neighbours.
 struct Steps {
@@ -25,13 +26,23 @@ struct Steps {
         shown_channel(args.channels_last ? 1 : args.shown_rows * args.shown_columns) {}
 };
 
-// What a row of y shows: of each pixel the four of x, as offsets in one channel, and their weights, NaN for nowhere.
+// What a row of y shows along one axis: of each pixel the two of x that its place lies between, and where between.
+template <typename A>
+struct ShownAlong {
+  Scratch<int32_t> near, far;
+  Scratch<A> part;
+
+  explicit ShownAlong(int64_t pixels) : near(pixels), far(pixels), part(pixels) {}
+};
+
+// And altogether: of each pixel the four of x, as offsets in one channel, and their weights, NaN for nowhere.
 template <typename A>
 struct ShownRow {
+  ShownAlong<A> across, down;
   Scratch<int64_t> at[kCorners];
   Scratch<A> weights[kCorners];
 
-  explicit ShownRow(int64_t pixels) {
+  explicit ShownRow(int64_t pixels) : across(pixels), down(pixels) {
     for (int k = 0; k < kCorners; ++k) {
       at[k].resize(pixels);
       weights[k].resize(pixels);
@@ -40,31 +51,51 @@ struct ShownRow {
 };
 
 template <typename A>
-PUMPGAN_EVERY_ISA void find_row(const AffineSampleArgs& args, int64_t sample, int64_t row, int64_t pixel_step,
-                                const Mirror across_mirror, const Mirror down_mirror, ShownRow<A>& shown) {
-  const A* matrix = static_cast<const A*>(args.matrices) + 6 * sample;
-  const MappedAxis<A> across(matrix, args.columns), down(matrix + 3, args.rows);
-  const A v = centred<A>(int32_t(row), args.shown_rows);
-  const int32_t pixels = int32_t(args.shown_columns);
-  const int64_t columns = args.shown_columns, row_step = args.columns * pixel_step;
+PUMPGAN_EVERY_ISA void find_along(const MappedAxis<A> axis, const Mirror mirror, const A v, const int64_t side,
+                                  ShownAlong<A>& shown) {
+  int32_t *__restrict__ near = shown.near.data(), *__restrict__ far = shown.far.data();
+  A* __restrict__ part = shown.part.data();
+#pragma GCC ivdep
+  for (int32_t j = 0; j < int32_t(side); ++j) {
+    const Place<A> place = place_of(axis, centred<A>(j, side), v);
+    near[j] = mirror(place.first);
+    far[j] = mirror(place.first + 1);
+    part[j] = place.part;
+  }
+}
+
+template <typename A>
+PUMPGAN_EVERY_ISA void combine(const int64_t pixels, const int64_t pixel_step, const int64_t row_step,
+                               ShownRow<A>& shown) {
+  const int32_t *__restrict__ left = shown.across.near.data(), *__restrict__ right = shown.across.far.data();
+  const int32_t *__restrict__ upper = shown.down.near.data(), *__restrict__ lower = shown.down.far.data();
+  const A *__restrict__ x = shown.across.part.data(), *__restrict__ y = shown.down.part.data();
   int64_t *__restrict__ at0 = shown.at[0].data(), *__restrict__ at1 = shown.at[1].data();
   int64_t *__restrict__ at2 = shown.at[2].data(), *__restrict__ at3 = shown.at[3].data();
   A *__restrict__ weight0 = shown.weights[0].data(), *__restrict__ weight1 = shown.weights[1].data();
   A *__restrict__ weight2 = shown.weights[2].data(), *__restrict__ weight3 = shown.weights[3].data();
-  for (int32_t j = 0; j < pixels; ++j) {
-    const A u = centred<A>(j, columns);
-    const Place<A> x = place_of(across, u, v), y = place_of(down, u, v);
-    const int64_t left = across_mirror(x.first) * pixel_step, right = across_mirror(x.first + 1) * pixel_step;
-    const int64_t upper = down_mirror(y.first) * row_step, lower = down_mirror(y.first + 1) * row_step;
-    at0[j] = upper + left;
-    at1[j] = upper + right;
-    at2[j] = lower + left;
-    at3[j] = lower + right;
-    weight0[j] = (1 - y.part) * (1 - x.part);
-    weight1[j] = (1 - y.part) * x.part;
-    weight2[j] = y.part * (1 - x.part);
-    weight3[j] = y.part * x.part;
+#pragma GCC ivdep
+  for (int64_t j = 0; j < pixels; ++j) {
+    at0[j] = upper[j] * row_step + left[j] * pixel_step;
+    at1[j] = upper[j] * row_step + right[j] * pixel_step;
+    at2[j] = lower[j] * row_step + left[j] * pixel_step;
+    at3[j] = lower[j] * row_step + right[j] * pixel_step;
+    weight0[j] = (1 - y[j]) * (1 - x[j]);
+    weight1[j] = (1 - y[j]) * x[j];
+    weight2[j] = y[j] * (1 - x[j]);
+    weight3[j] = y[j] * x[j];
   }
+}
+
+// Where x lies in pixels of `pixel_step` elements.
+template <typename A>
+void find_row(const AffineSampleArgs& args, int64_t sample, int64_t row, int64_t pixel_step, const Mirror& across,
+              const Mirror& down, ShownRow<A>& shown) {
+  const A* matrix = static_cast<const A*>(args.matrices) + 6 * sample;
+  const A v = centred<A>(int32_t(row), args.shown_rows);
+  find_along(MappedAxis<A>(matrix, args.columns), across, v, args.shown_columns, shown.across);
+  find_along(MappedAxis<A>(matrix + 3, args.rows), down, v, args.shown_columns, shown.down);
+  combine(args.shown_columns, pixel_step, args.columns * pixel_step, shown);
 }
 
 // One channel of a row of y.
@@ -86,8 +117,10 @@ PUMPGAN_EVERY_ISA void show_pixels(const T* __restrict__ x, const ShownRow<A>& s
   for (int64_t j = 0; j < pixels; ++j, y += channels) {
     const T *x0 = x + shown.at[0][j], *x1 = x + shown.at[1][j], *x2 = x + shown.at[2][j], *x3 = x + shown.at[3][j];
     const A w0 = shown.weights[0][j], w1 = shown.weights[1][j], w2 = shown.weights[2][j], w3 = shown.weights[3][j];
-    for (int64_t c = 0; c < channels; ++c)
-      y[c] = narrow<T>(w0 * widen(x0[c]) + w1 * widen(x1[c]) + w2 * widen(x2[c]) + w3 * widen(x3[c]));
+    const auto sum = [&](A value, int64_t c) {
+      return w0 * value + w1 * widen(x1[c]) + w2 * widen(x2[c]) + w3 * widen(x3[c]);
+    };
+    map_values(x0, y, channels, sum);
   }
 }
 
@@ -117,11 +150,12 @@ void affine_sample(const AffineSampleArgs& args) {
 
 // Backward -------------------------------------------------------------------------------------------------
 
-// Adds a row of the gradient of y to what it showed, `channels` of them. Neighbours in y add to the same pixels of x, so
-// channels take turns: the sum that one waits for is another's to use.
+// Adds a row of the gradient of y to what it showed, in up to kTogether channels. Neighbours in y add to the same pixels
+// of x, so channels take turns: the sum that one waits for is another's to use. (Many would push each other out of the
+// cache, where their planes lie a power of two apart.)
 template <typename T, typename A>
-PUMPGAN_EVERY_ISA void give_planes(const T* __restrict__ grad_y, const ShownRow<A>& shown, A* __restrict__ grad_x,
-                                   int64_t pixels, int64_t channels, int64_t shown_step, int64_t step) {
+PUMPGAN_EVERY_ISA void give_lines(const T* __restrict__ grad_y, const ShownRow<A>& shown, A* __restrict__ grad_x,
+                                  int64_t pixels, int64_t channels, int64_t shown_step, int64_t step) {
   const int64_t *__restrict__ at0 = shown.at[0].data(), *__restrict__ at1 = shown.at[1].data();
   const int64_t *__restrict__ at2 = shown.at[2].data(), *__restrict__ at3 = shown.at[3].data();
   const A *__restrict__ weight0 = shown.weights[0].data(), *__restrict__ weight1 = shown.weights[1].data();
@@ -179,7 +213,9 @@ void give_sample(const AffineSampleArgs& args, int64_t sample, int64_t first, in
     if (args.channels_last)
       give_pixels(grad_y, shown, to, args.shown_columns, channels, args.channels);
     else
-      give_planes(grad_y, shown, to, args.shown_columns, channels, shown_pixels, pixels);
+      for (int64_t c = 0; c < channels; c += kTogether)
+        give_lines(grad_y + c * shown_pixels, shown, to + c * pixels, args.shown_columns,
+                   std::min(kTogether, channels - c), shown_pixels, pixels);
   }
   if constexpr (!std::is_same_v<T, A>) {
     if (args.channels_last)

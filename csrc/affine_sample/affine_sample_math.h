@@ -2,6 +2,7 @@
 // the one is exactly the other's adjoint.
 #pragma once
 
+#include <cmath>
 #include <limits>
 
 #include "common/divider.h"
@@ -48,11 +49,11 @@ template <typename A>
 PUMPGAN_HD Place<A> place_of(const MappedAxis<A>& axis, A u, A v) {
   constexpr A nowhere = std::numeric_limits<A>::quiet_NaN();
   const A place = multiply_add(axis.by_u, u, multiply_add(axis.by_v, v, axis.start));
-  const bool somewhere = place > A(-kFarthest) && place < A(kFarthest);
-  const A known = somewhere ? place : A(0);
+  const A above = place > A(-kFarthest) ? place : A(-kFarthest);  // no branches: loops of these are vectorised
+  const A known = above < A(kFarthest) ? above : A(kFarthest);
   int32_t first = static_cast<int32_t>(known);
   first -= A(first) > known;  // towards -infinity
-  return {first, somewhere ? place - A(first) : nowhere};
+  return {first, std::abs(place) < A(kFarthest) ? place - A(first) : nowhere};
 }
 
 // The pixel that stands at place k of an axis that goes on mirrored beyond both its ends.

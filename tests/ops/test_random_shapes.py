@@ -10,7 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pumpgan.ops import bias_act, gaussian_kl, implementation, label_stats, modulated_conv2d, reference, upfirdn2d
+from pumpgan.ops import (
+    affine_sample,
+    bias_act,
+    gaussian_kl,
+    implementation,
+    label_stats,
+    modulated_conv2d,
+    reference,
+    upfirdn2d,
+)
 
 LARGEST_ERROR = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 1e-2}  # norm of the error over the truth's
 SMALLEST_NORM = 1e-3  # smaller ones are what is left when larger terms cancel
@@ -99,6 +108,26 @@ def test_upfirdn2d_follows_its_definition(n, c, h, w, dtype, channels_last, use,
         lambda x: upfirdn2d(x, taps, **use),
         lambda x: reference.upfirdn2d(x, taps, **use),
         [random((n, c, h, w), dtype, channels_last)],
+    )
+
+
+@examples(60)
+@given(
+    n=st.integers(1, 3),
+    c=CHANNELS,
+    sides=st.tuples(*[st.integers(1, 12)] * 4),
+    dtype=DTYPES,
+    channels_last=st.booleans(),
+    largest=st.sampled_from([1, 4, 40]),
+)
+def test_affine_sample_follows_its_definition(n, c, sides, dtype, channels_last, largest):
+    # In steps of 1/64, so that every precision finds the same places.
+    maps = (torch.randn(n, 2, 3, dtype=torch.float64) * largest * 64).round() / 64
+    wide = maps if dtype == torch.float64 else maps.float()
+    assert_follows(
+        lambda x: affine_sample(x, maps if x.dtype == torch.float64 else wide, sides[2:]),
+        lambda x: reference.affine_sample(x, maps, sides[2:]),
+        [random((n, c, *sides[:2]), dtype, channels_last)],
     )
 
 
