@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 FUNCTIONS = {  # script or model -> a peer's function
     "bench_bias_act": "bias_act",
     "bench_upfirdn2d": "upfirdn2d",
+    "bench_affine_sample": "affine_sample",
     "bench_label_stats": "label_stats",
     "bench_modconv": "modulated_conv2d",
     "semgan": "semgan",

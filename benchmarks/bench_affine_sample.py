@@ -67,7 +67,7 @@ def main(device, rounds, compiled, against, path):
                 if channels_last:
                     x = x.to(memory_format=torch.channels_last)
                 title = f"{' '.join(map(str, shape))} {'NHWC' if channels_last else 'NCHW'} {str(dtype)[6:]}"
-                rows += compare(title, contenders, [x.requires_grad_()], device, rounds)
+                rows += compare(title, contenders, [x.requires_grad_()], device, rounds, least_copies=(1, 2))
     save(path, rows, device)
 
 
