@@ -86,34 +86,38 @@ BENCHMARKS = {
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cuda" if torch.cuda.is_available() else "cpu")
 def main(out, quick, compiled, peers, only, device):
     out.mkdir(parents=True, exist_ok=True)
+    commands = every_command(out.absolute(), quick, compiled, peers, device)
+    unknown = set(only) - commands.keys()
+    if unknown:
+        raise click.BadParameter(f"--only: must be among {', '.join(commands)}, got {', '.join(sorted(unknown))}")
     failed = []
-
-    def run(name: str, command: list[str]) -> None:
-        if only and name not in only:
-            return
+    for name in only or commands:
         start = time.monotonic()
         click.echo(f"== {name}")
-        if subprocess.run([sys.executable, *command], cwd=HERE.parent).returncode:
+        if subprocess.run([sys.executable, *commands[name]], cwd=HERE.parent).returncode:
             failed.append(name)
         click.echo(f"== {name}: {time.monotonic() - start:.0f} s")
-
-    for name, benchmark in BENCHMARKS[device].items():
-        command = [str(HERE / f"{benchmark.script}.py"), "--device", device]
-        command += ["--json", str((out / f"{name}-{device}.json").absolute())]
-        command += ["--rounds", "1", *benchmark.quick.split()] if quick else benchmark.arguments.split()
-        command += ["--compile"] * (compiled and benchmark.compiles)
-        run(name, command + against(peers, FUNCTIONS.get(benchmark.model or benchmark.script, "")))
-    if device == "cpu":
-        one = ["--rounds", "1", "--photographs", "2", "--kind", "all"] if quick else []
-        run("import", [str(HERE / "bench_import.py"), *one, "--json", str((out / "import.json").absolute())])
-        if shutil.which("nvcc"):
-            resources = ["--architecture", "90"] if quick else []
-            path = str((out / "cuda_resources.json").absolute())
-            run("cuda_resources", [str(HERE / "cuda_resources.py"), *resources, "--json", path])
-    else:
-        run("tests", ["-m", "pytest", "-q", "-m", "cuda"])
     if failed:
         raise click.ClickException(f"failed: {', '.join(failed)}")
+
+
+def every_command(out: Path, quick: bool, compiled: bool, peers: tuple[str, ...], device: str) -> dict[str, list[str]]:
+    """What follows `python`, by the stem of its results."""
+    commands = {}
+    for name, benchmark in BENCHMARKS[device].items():
+        command = [str(HERE / f"{benchmark.script}.py"), "--device", device]
+        command += ["--json", str(out / f"{name}-{device}.json")]
+        command += ["--rounds", "1", *benchmark.quick.split()] if quick else benchmark.arguments.split()
+        command += ["--compile"] * (compiled and benchmark.compiles)
+        commands[name] = command + against(peers, FUNCTIONS.get(benchmark.model or benchmark.script, ""))
+    if device == "cuda":
+        return commands | {"tests": ["-m", "pytest", "-q", "-m", "cuda"]}
+    one = ["--rounds", "1", "--photographs", "2", "--kind", "all"] if quick else []
+    commands["import"] = [str(HERE / "bench_import.py"), *one, "--json", str(out / "import.json")]
+    if shutil.which("nvcc"):
+        one = ["--architecture", "90"] if quick else []
+        commands["cuda_resources"] = [str(HERE / "cuda_resources.py"), *one, "--json", str(out / "cuda_resources.json")]
+    return commands
 
 
 def against(peers: tuple[str, ...], function: str) -> list[str]:
