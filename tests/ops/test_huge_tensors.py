@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import DEVICES
+from conftest import GPUS
 
 from pumpgan.ops import implementation, label_stats, upfirdn2d
 
 N, C, SIDE = 33, 64, 1024  # 2^26 elements a sample, so the last sample begins at 2^31
 WANTED_GIB = 11  # twice the bfloat16 tensor, and a few samples
 SAMPLES = (0, N - 2, N - 1)
-CASES = [("cpu", "NHWC")]  # as the networks run; CPU indices are 64 bits wide throughout, and a minute is enough
-CASES += [("cuda", layout) for layout in ("NCHW", "NHWC") if "cuda" in DEVICES]
+CASES = [("cpu", "NHWC")]  # as the networks run; indices are 64 bits wide throughout, and a minute is enough
+CASES += [pytest.param((gpu, layout), marks=pytest.mark.cuda) for gpu in GPUS for layout in ("NCHW", "NHWC")]
 
 
 def free_gib(device: str) -> float:
@@ -39,17 +39,18 @@ def x(request):
 
 
 def assert_treats_each_sample_alone(function, x):
-    """function: [n, C, SIDE, SIDE] and the samples' numbers -> what it is compared by, whose rows are the samples."""
+    """function: [n, C, SIDE, SIDE] and the samples' numbers -> tensors whose rows are the samples."""
     whole = function(x, slice(0, N))
     for n in SAMPLES:
-        torch.testing.assert_close(whole[n : n + 1], function(x[n : n + 1], slice(n, n + 1)), rtol=0.01, atol=1e-6)
+        alone = function(x[n : n + 1], slice(n, n + 1))
+        torch.testing.assert_close([t[n : n + 1] for t in whole], list(alone), rtol=0.01, atol=1e-6)
 
 
 @pytest.mark.slow
 def test_bias_act(x):
     bias, scalars = torch.randn(C, device=x.device, dtype=x.dtype), (0.2, 1.4, 2.0)
-    assert_treats_each_sample_alone(lambda x, _: torch.ops.pumpgan.bias_act(x, bias, *scalars), x)
-    assert_treats_each_sample_alone(lambda x, _: torch.ops.pumpgan.bias_act_backward(x, x, *scalars, True)[0], x)
+    assert_treats_each_sample_alone(lambda x, _: [torch.ops.pumpgan.bias_act(x, bias, *scalars)], x)
+    assert_treats_each_sample_alone(lambda x, _: [torch.ops.pumpgan.bias_act_backward(x, x, *scalars, False)[0]], x)
 
 
 @pytest.mark.slow
@@ -64,32 +65,23 @@ def test_the_sum_of_a_bias_gradient(x):
 def test_upfirdn2d(x):
     taps = torch.tensor([1.0, 3.0, 4.0, 1.5], device=x.device) / 8
     for use in (dict(padding=(2, 1, 2, 1)), dict(down=2, padding=(1, 1, 1, 1))):
-        assert_treats_each_sample_alone(lambda x, _, use=use: upfirdn2d(x, taps, **use), x)
-    assert_treats_each_sample_alone(lambda x, _: upfirdn2d(x, taps, up=2, padding=(2, 1, 2, 1)), x[:, :, ::2, ::2])
+        assert_treats_each_sample_alone(lambda x, _, use=use: [upfirdn2d(x, taps, **use)], x)
+    small = x[:, :, ::2, ::2]  # of which the result is as large as x
+    assert_treats_each_sample_alone(lambda x, _: [upfirdn2d(x, taps, up=2, padding=(2, 1, 2, 1))], small)
 
 
 @pytest.mark.slow
 def test_modulated_epilogue(x):
     d, noise = torch.rand(N, C, device=x.device) + 0.5, torch.randn(N, 1, SIDE, SIDE, device=x.device)
-    bias, scalars = torch.randn(C, device=x.device), (0.2, 1.4, 2.0)
-
-    def forward(x, samples):
-        return torch.ops.pumpgan.modulated_epilogue(x, d[samples], noise[samples], bias, *scalars)
-
-    def backward(part):
-        op = torch.ops.pumpgan.modulated_epilogue_backward
-        return lambda x, samples: op(x, x, x, d[samples], True, True, *scalars)[part]
-
-    assert_treats_each_sample_alone(forward, x)
-    for part in range(3):  # gradients of x, of d and of the noise
-        assert_treats_each_sample_alone(backward(part), x)
+    bias, scalars, op = torch.randn(C, device=x.device), (0.2, 1.4, 2.0), torch.ops.pumpgan.modulated_epilogue
+    assert_treats_each_sample_alone(lambda x, rows: [op(x, d[rows], noise[rows], bias, *scalars)], x)
+    backward = torch.ops.pumpgan.modulated_epilogue_backward  # of x, d and the noise; the bias sums over samples
+    assert_treats_each_sample_alone(lambda x, rows: backward(x, x, x, d[rows], True, True, *scalars)[:3], x)
 
 
 @pytest.mark.slow
 def test_label_stats(x):
-    grad = torch.randn(N, C, device=x.device)
-    for part in range(2):
-        assert_treats_each_sample_alone(lambda x, _, part=part: label_stats(x)[part], x)
+    assert_treats_each_sample_alone(lambda x, _: label_stats(x), x)
+    grad = torch.randn(N, C, device=x.device) * SIDE**2  # by whose inverse the result is small
     backward = torch.ops.pumpgan.label_stats_backward
-    scale = SIDE**2  # by whose inverse the gradients are small
-    assert_treats_each_sample_alone(lambda x, samples: backward(scale * grad[samples], x, 1.0), x)
+    assert_treats_each_sample_alone(lambda x, rows: [backward(grad[rows], x, 1.0)], x)
