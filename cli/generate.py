@@ -1,4 +1,4 @@
-"""`pumpgan generate`: a dataset of generated images with labels."""
+"""`pumpgan generate`: a dataset of generated images, with labels where the run draws them."""
 
 from pathlib import Path
 
@@ -25,13 +25,13 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     type=click.FloatRange(0, 1),
     help="In more than this part of the pixels.",
 )
-@click.option("--image-label", help="What to set as every image's label, as for sets without masks.")
+@click.option("--image-label", help="What to set as every image's label, and what a conditional run is asked to draw.")
 @click.option(
     "--checkpoint", type=Checkpoint(), help="A step of the run, or best by its metric.  [default: the newest]"
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 def generate(run, count, out, seed, truncation, with_class, min_fraction, image_label, checkpoint, device):
-    """Write a dataset of generated images with labels.
+    """Write a dataset of generated images, with their pixel labels where the run draws them.
 
     \b
     pumpgan generate --run runs/faces --count 500 --out earrings --with-class earring
@@ -57,4 +57,4 @@ def generate(run, count, out, seed, truncation, with_class, min_fraction, image_
             device=chosen_device(device),
             advance=bar.update,
         )
-    click.echo(f"{out}: {count} images with labels, from {drawn} drawn")
+    click.echo(f"{out}: {count} images, from {drawn} drawn")

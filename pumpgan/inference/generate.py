@@ -130,7 +130,8 @@ def generate(
     device: torch.device | None = None,
     advance: Callable[[int], None] = lambda kept: None,
 ) -> int:
-    """Writes `count` generated images with labels as a dataset in `out`, absent or empty; returns how many were drawn.
+    """Writes `count` generated images, with labels where the run draws them, as a dataset in `out`, absent or empty;
+    returns how many were drawn.
 
     with_class: keep only images whose labels hold this class, in more than `min_fraction` of the pixels.
     image_label: what every entry's image_label says, and what a conditional run is asked to draw; None leaves it to the

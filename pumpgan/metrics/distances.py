@@ -53,8 +53,8 @@ def kernel_distance(
         x, y = (
             side[torch.from_numpy(random.choice(len(side), m, replace=False))].double() for side in (real, generated)
         )
-        within = sum(float(k.sum() - k.diagonal().sum()) for k in (kernel(x, x), kernel(y, y))) / (m * (m - 1))
-        values.append(within - 2 * float(kernel(x, y).mean()))
+        same = sum(float(k.sum() - k.diagonal().sum()) for k in (kernel(x, x), kernel(y, y))) / (m * (m - 1))
+        values.append(same - 2 * float(kernel(x, y).mean()))
     return float(np.mean(values)), float(np.std(values))
 
 

@@ -105,7 +105,7 @@ class FeatureStatistics:
             raise ValueError(f"FeatureStatistics: needs features of at least 2 images, got {self.count}")
 
     def to_bytes(self, about: dict[str, Any]) -> bytes:
-        """A safetensors file that says what it is of; `from_bytes` takes it back only where `about` is the same."""
+        """A safetensors file that says what it is of; `restore` takes it back only where `about` is the same."""
         self._settle()
         values = (self._mean.cpu(), self._scatter.cpu(), self._kept[0], self._keys[0])
         tensors = {name: value.contiguous() for name, value in zip(TENSORS, values, strict=True)}

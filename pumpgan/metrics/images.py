@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pumpgan.data.packed import user_cache
+from pumpgan.cache import user_cache
 from pumpgan.metrics.distances import NEIGHBOURS, frechet_distance, kernel_distance, precision_recall
 from pumpgan.metrics.extractors import Extractor
 from pumpgan.metrics.features import FeatureStatistics

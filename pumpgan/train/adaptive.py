@@ -79,8 +79,8 @@ class AugmentControl:
         if float(self.state["gap"]) < INDIFFERENT:
             found.append(
                 "the image discriminator tells real from drawn images no longer (their logits differ by "
-                f"{float(self.state['gap']):.3f}), so the generator learns nothing; a smaller --r1-gamma than "
-                f"{self.config.r1_gamma:g} would help"
+                f"{float(self.state['gap']):.3f}), so the generator learns nothing from it; images of little contrast "
+                "do that, as does too large an --r1-gamma"
             )
         if at_most > 0.5 and confidence > self.config.augment_target:
             found.append(

@@ -6,6 +6,7 @@ import math
 import os
 import resource
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,15 @@ class Journal:
             self.events.add_scalar(name, value, step)
         self.bar.set_postfix_str(f"loss {scalars.get(main, math.nan):.3f}, {rate:.0f} images/s")
 
+    @contextlib.contextmanager
+    def aside(self, step: int, name: str) -> Iterator[None]:
+        """What is done within counts in no rate of training; the seconds that it took are logged under `name`."""
+        begun = time.monotonic()
+        yield
+        taken = time.monotonic() - begun
+        self.last_time += taken
+        self.figures(step, {name: round(taken, 3)})
+
     def advance(self, minutes: float | None = None) -> None:
         """One step further; where the goal is a time, the bar shows what is left of it."""
         self.bar.update()
@@ -59,9 +69,9 @@ class Journal:
             left = max(0.0, 60 * minutes - self.elapsed)
             self.bar.set_description_str(f"{left // 60:.0f}:{left % 60:02.0f} left", refresh=False)
 
-    def figures(self, step: int, scalars: dict[str, float]) -> None:
-        """One line in log.jsonl, of what is looked at more seldom than losses."""
-        self._write({"step": step} | scalars)
+    def figures(self, step: int, scalars: dict[str, float], about: dict[str, Any] | None = None) -> None:
+        """One line in log.jsonl, of what is looked at more seldom than losses. about: what more stands in the line."""
+        self._write({"step": step} | scalars | (about or {}))
         for name, value in scalars.items():
             self.events.add_scalar(name, value, step)
 

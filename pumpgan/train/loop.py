@@ -106,7 +106,8 @@ def train(
                 check_finite(gan, run)
                 journal.log(gan.step, figures(gan, scalars), "loss/generator")
             if received or (time.monotonic() - saved_time > SAVE_EVERY and not done):
-                save(finished=False, leaving=bool(received))
+                with journal.aside(gan.step, "seconds/checkpoint"):
+                    save(finished=False, leaving=bool(received))
                 saved_step, saved_time = gan.step, time.monotonic()
             if received:
                 raise Interrupted(received[0])

@@ -49,7 +49,7 @@ def convert(pickle: Path, out: Path, *, class_names: str | None = None) -> RunRe
         side = config.resolution
         task = Task((side, side), found.generator.arguments["img_channels"], conditions=names)
         networks = tensors_of(found, config, task)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter where what it holds is nested without end
         raise ValueError(f"{pickle}: {error}") from error
     gan = Stylegan2Ada(config, task, torch.device("cpu"), torch.float32)
     gan.load_networks(networks)

@@ -27,6 +27,7 @@ TINY = dict(
     r1_gamma=0.2,
     path_length_weight=0.0,
     mixing=0.0,
+    augment_kimg=100.0,
 )
 TINY_IMAGES = 80_000
 FULL_STEPS = 20_000
@@ -45,7 +46,7 @@ SEMGAN_PRESETS: dict[str, dict] = {
     ),
 }
 STYLEGAN2_ADA_PRESETS: dict[str, dict] = {
-    "tiny": TINY | dict(r1_gamma=-1.0, ema_images=10_000.0, augment_kimg=100.0),
+    "tiny": TINY | dict(r1_gamma=-1.0, ema_images=10_000.0),
     "full": {},
     "thesis": dict(shared_fakes=False),
 }
@@ -69,8 +70,9 @@ def semgan_goal(preset: str, config: GanConfig) -> int:
 
 def stylegan2_ada_goal(preset: str, config: GanConfig) -> int:
     """`thesis`: 18.9 million images."""
-    images = {"tiny": TINY_IMAGES, "full": FULL_STEPS * config.batch, "thesis": 18_900_000}[preset]
-    return math.ceil(images / config.batch)
+    if preset == "full":
+        return FULL_STEPS
+    return math.ceil({"tiny": TINY_IMAGES, "thesis": 18_900_000}[preset] / config.batch)
 
 
 MODELS: dict[str, Model] = {
@@ -110,13 +112,6 @@ def configured(model: str, preset: str, stated: dict, networks: GanConfig | None
             values["batch"] * 10_000 / 32
         )  # it averages by a constant an iteration, 0.5 ** (32 / 1e4)
     return MODELS[model].config(**values)
-
-
-def semgan_config(preset: str, stated: dict) -> SemganConfig:
-    config = configured("semgan", preset, stated)
-    if not isinstance(config, SemganConfig):
-        raise TypeError(f"semgan is configured by {type(config).__name__}")
-    return config
 
 
 def settled(config: Config, size: tuple[int, int]) -> Config:

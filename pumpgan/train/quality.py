@@ -85,7 +85,7 @@ class Quality:
     def __init__(self, run: Path, journal: Journal, training: TrainingData, extractor: Extractor, config: GanConfig):
         """Raises ValueError where the run's best was measured by another recipe."""
         self.run, self.journal, self.training, self.extractor = run, journal, training, extractor
-        self.count = config.metric_count if config.metric_count > 0 else default_count(training, extractor)
+        self.count = config.metric_count
         self.best = Best.read(run)
         if self.best:
             earlier = {name: value for name, value in self.best.recipe.items() if name != "N"}
@@ -104,7 +104,7 @@ class Quality:
         better = self.best is None or value < self.best.value
         if better:
             self._keep(gan, Best(gan.step, metric, value, recipe, False))
-        self.journal.figures(gan.step, {f"metrics/{metric}": value})
+        self.journal.figures(gan.step, {f"metrics/{metric}": value}, about={"recipe": recipe})
         standing = (
             "the best so far" if better or self.best is None else f"best {self.best.value:.3f} at {self.best.step}"
         )

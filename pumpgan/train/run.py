@@ -25,7 +25,7 @@ from pumpgan.train.journal import Journal
 from pumpgan.train.loop import Goal, train
 from pumpgan.train.precision import DTYPES, resolve
 from pumpgan.train.presets import MODELS, settled
-from pumpgan.train.quality import Quality, metric_extractor
+from pumpgan.train.quality import Quality, default_count, metric_extractor
 from pumpgan.train.record import RunRecord
 from pumpgan.train.samples import Sampler
 from pumpgan.train.semgan import Semgan
@@ -65,6 +65,8 @@ def start(
     inception = str(Path(config.inception).resolve()) if config.inception else ""
     config = replace(config, precision=resolve(config.precision, device), inception=inception)
     extractor = metric_extractor(config, device)
+    if extractor and config.metric_count < 0:  # settled once: a distance depends on the number of images
+        config = replace(config, metric_count=default_count(training, extractor))
     record = RunRecord(
         model,
         preset,
@@ -167,6 +169,8 @@ def resume_held(
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; a file that was moved is named anew with --inception") from error
     gan = build(record, training, device)
+    if not checkpoint and record.networks:
+        begin_with(Path(record.networks), gan, record)
     seconds = 0.0
     if checkpoint:
         networks, rest = (checkpoint.tensors(name) for name in FILES)
@@ -223,10 +227,15 @@ def begin_with(networks: Path, gan: Gan, record: RunRecord) -> None:
     checkpoint = latest(networks)
     if checkpoint is None:
         raise ValueError(f"--networks {networks}: has no checkpoint yet")
-    try:
-        gan.load_networks(checkpoint.tensors(FILES[0]))
-    except (KeyError, RuntimeError) as error:
-        raise ValueError(f"--networks {networks}: its networks are of other widths or depths ({error})") from error
+    theirs, (ours, _) = checkpoint.tensors(FILES[0]), gan.tensors()
+    shapes = [{name: tuple(tensor.shape) for name, tensor in tensors.items()} for tensors in (theirs, ours)]
+    if shapes[0] != shapes[1]:
+        name = next(name for name in sorted(shapes[0] | shapes[1]) if shapes[0].get(name) != shapes[1].get(name))
+        raise ValueError(
+            f"--networks {networks}: its networks are of other widths or depths: {name} is {shapes[0].get(name)} there "
+            f"and {shapes[1].get(name)} here; leave these options to that run"
+        )
+    gan.load_networks(theirs)
 
 
 def description(record: RunRecord) -> str:

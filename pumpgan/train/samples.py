@@ -77,9 +77,9 @@ class Sampler:
         if training.conditions is None:
             return [("real", training.images.images[spread(torch.arange(len(training.images)), SHOWN)], None)]
         each = max(1, SHOWN // len(training.condition_names))
-        numbers = range(len(training.condition_names))
+        numbers = range(min(len(training.condition_names), SHOWN))
         chosen = [spread((training.conditions == k).nonzero().flatten(), each) for k in numbers]
-        named = zip(training.condition_names, chosen, strict=True)
+        named = zip(training.condition_names, chosen, strict=False)
         return [(f"real: {name}", training.images.images[k], None) for name, k in named if len(k)]
 
     def _disagreements(self, gan: Semgan, labels: Tensor) -> list[str]:
@@ -123,10 +123,10 @@ def draw_parts(
     generator: Generator, count: int, seed: int, device: torch.device, conditions: Tensor | None = None, name="sheet"
 ) -> Iterator[Drawn]:
     """The same on the device, a few at a time. name: of the sequence that `seed` begins; conditions: int64 [count]."""
-    source = torch.Generator().manual_seed(derived_seed(seed, name))
+    source = torch.Generator(device).manual_seed(derived_seed(seed, name))
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
-        z = torch.randn(n, generator.latent_size, generator=source).to(device)
-        noise = [torch.randn(shape, generator=source).to(device) for shape in generator.noise_shapes(n)]
+        z = torch.randn(n, generator.latent_size, generator=source, device=device)
+        noise = [torch.randn(shape, generator=source, device=device) for shape in generator.noise_shapes(n)]
         named = None if conditions is None else conditions[start : start + n].to(device)
         yield generator(generator.mixed_styles(z, conditions=named), noise)

@@ -52,7 +52,10 @@ class Semgan(Gan):
         self.label_discriminator = LabelDiscriminator(task.channels, len(task.classes), base=config.patch_base)
         self.label_discriminator.to(device)
         self.label_optimizer = lazy_adam(
-            self.label_discriminator, config.discriminator_rate, config.beta2, config.r1_every
+            self.label_discriminator,
+            config.discriminator_rate,
+            config.beta2,
+            config.r1_every if config.label_gamma else 0,
         )
 
     def phases(self) -> list[tuple[Phase, Callable[[Any], int]]]:

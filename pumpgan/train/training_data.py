@@ -1,5 +1,6 @@
 """What a run trains on: train splits of its datasets, packed, refused where they do not fit together or the model."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,7 +29,11 @@ class TrainingData:
 
     @property
     def digest(self) -> str:
-        return f"{self.images.digest[:32]}{self.labelled.digest[:32] if self.labelled else ''}"
+        parts = [self.images.digest[:32], self.labelled.digest[:32] if self.labelled else ""]
+        if self.conditions is not None:
+            told = repr((self.condition_names, self.conditions.tolist()))
+            parts.append(hashlib.sha256(told.encode()).hexdigest()[:32])
+        return "".join(parts)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -81,6 +86,8 @@ def load_data(data: Sequence[str], unlabelled: Sequence[str], config: GanConfig)
             raise ValueError(f"--data: {', '.join(data)} holds no labelled training image; SemanticGAN learns labels")
         if config.labelled:
             first = first.keep_labels(config.labelled, config.seed)
+    if unlabelled and isinstance(config, Stylegan2AdaConfig) and config.conditional:
+        raise ValueError("--unlabelled: of such sets only the images count, but --conditional wants labels of all")
     images = merge([first, *packed(unlabelled)]) if unlabelled else first
     if isinstance(config, SemganConfig):
         every = bool(first.labelled.all())

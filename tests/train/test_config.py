@@ -7,7 +7,7 @@ import torch
 
 from pumpgan.train import precision
 from pumpgan.train.config import SemganConfig
-from pumpgan.train.presets import config_from_json, preset_named, semgan_config
+from pumpgan.train.presets import config_from_json, configured, preset_named
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def test_what_cannot_work_is_refused_with_its_option(bad, why):
 
 
 def test_what_the_user_states_replaces_the_preset():
-    assert semgan_config("tiny", {}).resolution == 32
-    assert semgan_config("tiny", {"resolution": 64}).resolution == 64
+    assert configured("semgan", "tiny", {}).resolution == 32
+    assert configured("semgan", "tiny", {"resolution": 64}).resolution == 64
 
 
 def test_auto_is_tiny_without_a_gpu():
@@ -46,7 +46,7 @@ def test_auto_is_tiny_without_a_gpu():
 
 def test_the_thesis_averages_by_a_constant_an_iteration():
     for batch in (8, 16):
-        config = semgan_config("thesis", {"batch": batch})
+        config = configured("semgan", "thesis", {"batch": batch})
         assert 0.5 ** (batch / config.ema_images) == pytest.approx(0.997784, abs=1e-6)
 
 

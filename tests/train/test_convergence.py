@@ -9,7 +9,7 @@ from plates import PLATE_COLOURS
 
 from pumpgan.inference.generate import TrainedGenerator
 from pumpgan.train.loop import Goal
-from pumpgan.train.presets import semgan_config
+from pumpgan.train.presets import configured
 from pumpgan.train.run import start
 
 STEPS = 1000
@@ -25,7 +25,7 @@ def agreement(images: np.ndarray, labels: np.ndarray) -> float:
 @pytest.mark.slow
 def test_images_and_labels_come_to_agree(tmp_path, many_plates):
     options = dict(resolution=16, channel_base=512, channel_most=32, channel_least=16, precision="fp32", metric_count=0)
-    config = semgan_config("tiny", options)
+    config = configured("semgan", "tiny", options)
     run, device = tmp_path / "run", torch.device("cpu")
     start(config, preset="tiny", data=[many_plates], run=run, goal=Goal(steps=STEPS), device=device, quiet=True)
     found = {}

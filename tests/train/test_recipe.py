@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pumpgan.train import gan as gan_module
 from pumpgan.train import semgan
 from pumpgan.train.gan import lazy_adam
-from pumpgan.train.presets import semgan_config
+from pumpgan.train.presets import configured
 from pumpgan.train.semgan import PHASES, Semgan, image_r1_phase, label_r1_phase, path_length_phase
 
 TRAINED = ("generator", "image_discriminator", "label_discriminator")
@@ -194,7 +194,7 @@ def test_styles_are_mixed_as_often_as_stated(mixing, least, most):
 
 
 def test_the_thesis_presets_figures():
-    config = semgan_config("thesis", {})
+    config = configured("semgan", "thesis", {})
     expected = dict(
         batch=8,
         generator_rate=0.002,

@@ -4,6 +4,8 @@ import pytest
 import torch
 from small_gan import small_gan
 
+from pumpgan.train import semgan
+from pumpgan.train.adaptive import AugmentControl
 from pumpgan.train.gan import Step, take_step
 from pumpgan.train.semgan import (
     PHASES,
@@ -131,3 +133,56 @@ def test_a_state_loaded_into_a_fresh_run_goes_on_alike():
 
 def test_every_phase_can_be_told_apart():
     assert len({phase.__name__ for phase, _ in PHASES}) == len(PHASES)
+
+
+# Augmentation -----------------------------------------------------------------------------------------------
+
+
+def test_images_and_their_labels_are_augmented_together_wherever_they_are_judged(monkeypatch):
+    gan, step = small_gan(augment="fixed", augment_p=0.5)
+    seen = []
+    apply = AugmentControl.__call__
+
+    def spy(self, images, labels=None):
+        seen.append((len(images), labels is not None))
+        return apply(self, images, labels)
+
+    monkeypatch.setattr(AugmentControl, "__call__", spy)
+    take_step(gan, step)
+    alone = [(8, False), (4, False)]  # the image discriminator: real and drawn; R1
+    together = [(8, True), (4, True), (4, True), (4, True)]  # the label discriminator's; R1; drawn; real, for features
+    assert seen == alone + together
+
+
+def test_without_semantic_gradients_images_learn_nothing_from_labels_through_the_warp_either(monkeypatch):
+    """What reaches the drawn images of the label discriminator's judgement: all of it, or nothing."""
+    reached = {}
+    for semantic in (True, False):
+        gan, step = small_gan(augment="fixed", augment_p=0.8, semantic_gradients=semantic, feature_matching=0.0)
+        gan.image_discriminator.forward = lambda images, **_: images.flatten(1).sum(dim=1) * 0
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.autograd, "backward", lambda drawn, g, key=semantic: reached.update({key: g}))
+            patched.setattr(semgan, "finish", lambda *_: None)
+            generator_phase(gan, step)
+    of_images = {semantic: float(gradients[0].abs().sum()) for semantic, gradients in reached.items()}
+    assert of_images[True] > 0 and of_images[False] == 0
+
+
+def test_an_augmented_run_in_two_parts_ends_in_the_same_state_as_one_in_one():
+    options = dict(augment="ada", augment_kimg=0.02, augment_target=-0.9)  # p rises fast
+
+    def steps(gan, step, count):
+        for _ in range(count):
+            torch.manual_seed(gan.step)
+            take_step(gan, Step(step.images, step.labelled_images, step.labels))
+
+    whole, step = small_gan(**options)
+    steps(whole, step, 10)
+    first, step = small_gan(**options)
+    steps(first, step, 5)
+    second, step = small_gan(**options)
+    second.load_tensors(*first.tensors(), step=5)
+    steps(second, step, 5)
+    assert float(whole.augment.state["p"]) > 0.1
+    for one, other in zip(whole.tensors(), second.tensors(), strict=True):
+        assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
