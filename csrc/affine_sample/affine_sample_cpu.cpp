@@ -117,10 +117,8 @@ PUMPGAN_EVERY_ISA void show_pixels(const T* __restrict__ x, const ShownRow<A>& s
   for (int64_t j = 0; j < pixels; ++j, y += channels) {
     const T *x0 = x + shown.at[0][j], *x1 = x + shown.at[1][j], *x2 = x + shown.at[2][j], *x3 = x + shown.at[3][j];
     const A w0 = shown.weights[0][j], w1 = shown.weights[1][j], w2 = shown.weights[2][j], w3 = shown.weights[3][j];
-    const auto sum = [&](A value, int64_t c) {
-      return w0 * value + w1 * widen(x1[c]) + w2 * widen(x2[c]) + w3 * widen(x3[c]);
-    };
-    map_values(x0, y, channels, sum);
+    const auto sum = [=](int64_t, A v0, A v1, A v2, A v3) { return w0 * v0 + w1 * v1 + w2 * v2 + w3 * v3; };
+    map_values(channels, 0, y, sum, x0, x1, x2, x3);
   }
 }
 
