@@ -1,9 +1,10 @@
-"""modulated_conv2d, its epilogue and its demodulation against their definitions in plain torch.
+"""modulated_conv2d, its epilogues and its demodulation against their definitions in plain torch.
 
 `x ours` is how many times as long a contender takes as pumpgan. A layer cannot be faster than its convolution, which
 is torch's on all sides: the contender `convolution` is that alone; `% of floor` is the time that its multiplications
 take, forward and for both gradients, at the speed of one large matrix product of the same run, over the layer's. An
 epilogue takes 1.0 copies forward and 2.0 more backward at best. Activations are channels-last, parameters float32.
+An up-convolution's epilogue, its low-pass filter included, also races the two operators that would do it one by one.
 
     python benchmarks/bench_modconv.py --compile --against peer=package.module:modulated_conv2d
 """
@@ -16,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from racing import HEADER, compare, options, product_speed, save
 
-from pumpgan.ops import modulated_conv2d, reference
+from pumpgan.ops import modulated_conv2d, reference, upfirdn2d
 from pumpgan.ops.modulated_conv2d import demodulation
 from pumpgan.train.allocator import keep_freed_memory
 
@@ -25,6 +26,10 @@ WIDE = [(4, 512, 512, 8, 1), (4, 512, 256, 16, 2), (4, 256, 256, 32, 1)]  # of a
 LARGE = [(512, 512, 16, 1), (512, 512, 32, 1), (128, 128, 128, 1)]
 LAYERS = {"cpu": TINY + WIDE, "cuda": [(32, *layer) for layer in [layer[1:] for layer in WIDE] + LARGE]}
 EPILOGUES = {"cpu": [(16, 64, 32), (4, 256, 32), (8, 128, 64)], "cuda": [(32, 256, 64), (32, 128, 128)]}  # N, C, side
+BLURRED_EPILOGUES = {  # N, C, side of y
+    "cpu": [(16, 64, 16), (16, 32, 32), (4, 512, 16), (4, 512, 32), (4, 256, 64), (8, 64, 128)],
+    "cuda": [(32, 512, 32), (32, 256, 64), (32, 128, 128)],
+}
 DEMODULATIONS = [(4, 512), (32, 512), (16, 64)]  # N, I = O
 DTYPES = {"cpu": (torch.float32, torch.bfloat16), "cuda": (torch.float32, torch.float16, torch.bfloat16)}
 EPILOGUE_COPIES = (1.0, 3.0)
@@ -37,6 +42,20 @@ def fused_epilogue(x, d, noise, bias):
 
 def plain_epilogue(x, d, noise, bias):
     return reference.bias_act(x * d.to(x.dtype)[:, :, None, None] + noise.to(x.dtype), bias.to(x.dtype))
+
+
+def fused_blur(x, d, noise, bias):
+    taps = TAPS.to(x.device)
+    return torch.ops.pumpgan.blurred_epilogue(x, taps, d, noise, bias, 4.0, 0.2, 2**0.5, math.inf)
+
+
+def two_operators(x, d, noise, bias):
+    return fused_epilogue(upfirdn2d(x, TAPS.to(x.device), padding=(1, 1, 1, 1), gain=4.0), d, noise, bias)
+
+
+def plain_blur(x, d, noise, bias):
+    y = reference.upfirdn2d(x, TAPS.to(x.device), padding=(1, 1, 1, 1), gain=4.0)
+    return plain_epilogue(y, d, noise, bias)
 
 
 def plain_demodulation(weight, styles):
@@ -82,6 +101,11 @@ def main(device, rounds, compiled, against, path):
             contenders = {"pumpgan": fused_epilogue, "torch": plain_epilogue}
             tensors = leaves(device, x, (n, c), (n, 1, side, side), (c,))
             contest(f"epilogue {n} {c} {side}px {name}", contenders, tensors, EPILOGUE_COPIES)
+        for n, c, side in BLURRED_EPILOGUES[device]:
+            x = torch.randn(n, c, side + 1, side + 1, device=device, dtype=dtype)
+            contenders = {"pumpgan": fused_blur, "two operators": two_operators, "torch": plain_blur}
+            tensors = leaves(device, x, (n, c), (n, 1, side, side), (c,))
+            contest(f"blurred epilogue {n} {c} {side}px {name}", contenders, tensors, EPILOGUE_COPIES)
         speed = product_speed(device, dtype)
         for n, i, o, side, up in LAYERS[device]:
             x = torch.randn(n, i, side, side, device=device, dtype=dtype)

@@ -74,6 +74,7 @@ CPU_GOALS = [
     Goal("2", "upfirdn2d, halving, channels-last", "upfirdn2d-cpu", "^down.*NHWC", "forward_ratio", 4),
     Goal("2", "upfirdn2d, halving, NCHW", "upfirdn2d-cpu", "^down.*NCHW", "forward_ratio", 4),
     Goal("3", "fused epilogue, forward", "modconv-cpu", "^epilogue", "forward_ratio", 4),
+    Goal("3", "up-convolution's epilogue, forward", "modconv-cpu", "^blurred epilogue", "forward_ratio", 4),
     Goal("4", "demodulation, 32 samples", "modconv-cpu", "^demodulation 32", "forward_ratio", 20),
     Goal("4", "demodulation, 4 samples", "modconv-cpu", "^demodulation 4", "forward_ratio", 3),
     *[  # neither peer computes in bf16 on a CPU

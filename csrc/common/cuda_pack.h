@@ -102,6 +102,21 @@ __device__ __forceinline__ void widen(const Pack<T, kWidth>& pack, typename Wide
   }
 }
 
+// to = what stands from `from` on, of which `left` exist; `fallback` everywhere where there is nothing at all.
+template <bool kPacked, typename A, int kWidth>
+__device__ __forceinline__ void values_at(const A* from, int64_t left, A fallback, A (&to)[kWidth]) {
+  constexpr int kPart = kWidth < kWidest<A> ? kWidth : kWidest<A>;
+#pragma unroll
+  for (int j = 0; j < kWidth; j += kPart) {
+    A part[kPart];
+#pragma unroll
+    for (int i = 0; i < kPart; ++i) part[i] = fallback;
+    if (from) widen(load<kPacked, kPart>(from + j, left - j), part);
+#pragma unroll
+    for (int i = 0; i < kPart; ++i) to[j + i] = part[i];
+  }
+}
+
 // The kWidth values from `from` on.
 template <typename T, int kWidth>
 __device__ __forceinline__ Pack<T, kWidth> narrow_pack(const typename Wide<T>::type* from) {

@@ -4,13 +4,13 @@
 #include <stdexcept>
 
 #include "common/cpu_kernel.h"
+#include "common/cpu_sums.h"
 #include "modulated_conv2d/modulated_conv2d_math.h"
 
 namespace pumpgan {
 namespace {
 
 constexpr int64_t kTileElements = 1 << 14;  // worth a thread, and three tensors' worth stays in a core's L2 cache
-constexpr int kStripes = 32;  // sums of a row that run side by side, so that they vectorise; the widest vector has 32
 
 int64_t grain_of(const EpilogueShape& shape) { return kTileElements / (shape.row_tile * shape.lane_tile) + 1; }
 
@@ -54,13 +54,6 @@ void forward(const EpilogueArgs& args) {
   parallel_for(args.shape.tiles(), grain_of(args.shape), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) run(args, tile_at(args.shape, i));
   });
-}
-
-template <typename A>
-A sum_of(const A (&stripes)[kStripes]) {
-  A sum = A(0);
-  for (const A stripe : stripes) sum += stripe;
-  return sum;
 }
 
 // kScaled: there is a d. kLast: channels are lanes. kLaneSums: sums of t along each lane are wanted.
@@ -108,15 +101,6 @@ PUMPGAN_EVERY_ISA void backward_tile(const EpilogueBackwardArgs& args, const Til
     if (row_sums) row_sums[row_place + row] = sum_of(sums);
     if (kScaled && !kLast) row_products[row_place + row] = sum_of(products);
   }
-}
-
-template <typename A>
-void add_parts(void* sums, const void* parts, int64_t outer, int64_t middle, int64_t inner) {
-  if (!sums) return;
-  parallel_for(outer * inner, kTileElements / middle + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      static_cast<A*>(sums)[i] = sum_of_parts(static_cast<const A*>(parts), middle, inner, i);
-  });
 }
 
 template <typename T>

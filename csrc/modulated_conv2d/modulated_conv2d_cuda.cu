@@ -5,6 +5,7 @@
 #include <initializer_list>
 
 #include "common/cuda_pack.h"
+#include "common/cuda_sums.h"
 #include "common/divider.h"
 #include "modulated_conv2d/modulated_conv2d.h"
 #include "modulated_conv2d/modulated_conv2d_math.h"
@@ -14,21 +15,6 @@ namespace {
 
 constexpr int64_t kEnoughThreads = 1 << 18;  // about what an H200 holds at once
 constexpr int kMostLanes = 64, kFewestLanes = 8;  // of a tile; at most a warp's threads share one, whatever the type
-
-// to = what stands from `from` on, of which `left` exist; `fallback` everywhere where there is nothing at all.
-template <bool kPacked, typename A, int kWidth>
-__device__ __forceinline__ void values_at(const A* from, int64_t left, A fallback, A (&to)[kWidth]) {
-  constexpr int kPart = kWidth < kWidest<A> ? kWidth : kWidest<A>;
-#pragma unroll
-  for (int j = 0; j < kWidth; j += kPart) {
-    A part[kPart];
-#pragma unroll
-    for (int i = 0; i < kPart; ++i) part[i] = fallback;
-    if (from) widen(load<kPacked, kPart>(from + j, left - j), part);
-#pragma unroll
-    for (int i = 0; i < kPart; ++i) to[j + i] = part[i];
-  }
-}
 
 // Forward --------------------------------------------------------------------------------------------------
 
@@ -96,12 +82,6 @@ struct BackwardWalk {
   Divider lane_tiles, row_tiles;
   int team;
 };
-
-template <typename A>
-__device__ __forceinline__ A team_sum(A value, int team) {
-  for (int offset = team / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
-  return value;
-}
 
 template <typename T, bool kLast, bool kPacked>
 __global__ void __launch_bounds__(kThreads) backward_kernel(EpilogueBackwardArgs args, BackwardWalk walk) {
@@ -178,43 +158,6 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(EpilogueBackwardArgs
   }
 }
 
-// sums[o, i] = sum over m of parts[o, m, i], strides in elements. A block takes kThreads / down places of one o, `down`
-// threads share the parts of each. The order depends on the sizes alone. sums may be the first parts themselves.
-struct Parts {
-  int64_t outer, middle, inner;
-  int64_t outer_stride, middle_stride, sums_stride;
-};
-
-template <typename A>
-__global__ void __launch_bounds__(kThreads) add_parts_kernel(A* sums, const A* parts, Parts p, Divider blocks,
-                                                             int down) {
-  __shared__ A shared[kThreads];
-  const int columns = kThreads / down, across = threadIdx.x % columns, mine = threadIdx.x / columns;
-  for (int64_t item = blockIdx.x; item < p.outer * blocks.divisor(); item += gridDim.x) {
-    int64_t o = item;
-    const int64_t i = blocks.take(o) * columns + across;
-    A sum = A(0);
-    if (i < p.inner) {
-      const A* part = parts + o * p.outer_stride + i;
-#pragma unroll 4
-      for (int64_t m = mine; m < p.middle; m += down) sum += part[m * p.middle_stride];
-    }
-    shared[threadIdx.x] = sum;
-    __syncthreads();
-    for (int k = 1; mine == 0 && k < down; ++k) sum += shared[k * columns + across];
-    if (mine == 0 && i < p.inner) sums[o * p.sums_stride + i] = sum;
-    __syncthreads();  // shared is written again in the next turn
-  }
-}
-
-template <typename A>
-void add_parts(void* sums, const void* parts, const Parts& p, cudaStream_t stream) {
-  const int down = p.middle < 32 ? 1 : 8, columns = kThreads / down;
-  const int64_t blocks = (p.inner + columns - 1) / columns;
-  launch("modulated_epilogue_backward's sums", add_parts_kernel<A>, blocks_for(p.outer * blocks * kThreads), kThreads,
-         0, stream, static_cast<A*>(sums), static_cast<const A*>(parts), p, Divider(blocks), down);
-}
-
 // Launches -------------------------------------------------------------------------------------------------
 
 bool packs_fit(int64_t lanes, int width, std::initializer_list<const void*> pointers) {
@@ -263,15 +206,12 @@ void backward(const EpilogueBackwardArgs& args, cudaStream_t stream) {
     packed ? backward<T, false, true>(args, stream) : backward<T, false, false>(args, stream);
   const int64_t n = shape.samples, c = shape.channels(), p = shape.pixels();
   const int64_t channel_parts = shape.channel_parts(), pixel_parts = shape.pixel_parts();
+  const char* op = "modulated_epilogue_backward's sums";
   if (args.grad_d)
-    add_parts<A>(args.grad_d, args.channel_products, {n, channel_parts, c, channel_parts * c, c, c}, stream);
+    add_parts<A>(op, args.grad_d, args.channel_products, {n, channel_parts, c, channel_parts * c, c, c}, stream);
   if (args.grad_noise)
-    add_parts<A>(args.grad_noise, args.pixel_sums, {n, pixel_parts, p, pixel_parts * p, p, p}, stream);
-  if (args.grad_bias) {  // a sample's parts first, into the first of them: C sums alone would keep few threads busy
-    const int64_t sample = channel_parts * c;
-    add_parts<A>(args.channel_sums, args.channel_sums, {n, channel_parts, c, sample, c, sample}, stream);
-    add_parts<A>(args.grad_bias, args.channel_sums, {1, n, c, 0, sample, 0}, stream);
-  }
+    add_parts<A>(op, args.grad_noise, args.pixel_sums, {n, pixel_parts, p, pixel_parts * p, p, p}, stream);
+  if (args.grad_bias) add_samples<A>(op, args.grad_bias, args.channel_sums, n, channel_parts, c, stream);
 }
 
 }  // namespace

@@ -32,13 +32,4 @@ PUMPGAN_HD Tile tile_at(const EpilogueShape& shape, int64_t index) {
   return tile;
 }
 
-// Element `i` of sums [outer, inner] over the middle of parts [outer, middle, inner], always in the same order.
-template <typename A>
-PUMPGAN_HD A sum_of_parts(const A* parts, int64_t middle, int64_t inner, int64_t i) {
-  const A* part = parts + i / inner * middle * inner + i % inner;
-  A sum = A(0);
-  for (int64_t m = 0; m < middle; ++m) sum += part[m * inner];
-  return sum;
-}
-
 }  // namespace pumpgan

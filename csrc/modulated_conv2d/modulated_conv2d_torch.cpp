@@ -9,10 +9,6 @@
 namespace pumpgan {
 namespace {
 
-Tensor empty(const Tensor& like, std::vector<int64_t> size) {
-  return torch::stable::new_empty(like, size, wide_type(like));
-}
-
 EpilogueShape shape_of(const Tensor& x, MemoryFormat layout) {
   const int64_t channels = x.size(1), pixels = x.size(2) * x.size(3);
   const bool last = layout == MemoryFormat::ChannelsLast;
@@ -24,30 +20,15 @@ EpilogueShape shape_of(const Tensor& x, MemoryFormat layout) {
   return shape;
 }
 
-// A small tensor beside x, contiguous; nothing stays nothing.
-std::optional<Tensor> beside(const char* name, const std::optional<Tensor>& t, const Tensor& x,
-                             const std::vector<int64_t>& size) {
-  if (!t) return t;
-  bool fits = t->dim() == int64_t(size.size()) && t->scalar_type() == wide_type(x) && t->device() == x.device();
-  for (size_t i = 0; fits && i < size.size(); ++i) fits = t->size(i) == size[i];
-  require(fits, "modulated_epilogue: ", name, " must have the shape and device that x asks for, and be float64 beside ",
-          "a float64 x, else float32");
-  return torch::stable::contiguous(*t);
-}
-
-const void* data_of(const std::optional<Tensor>& t) { return t ? t->const_data_ptr() : nullptr; }
-
-void* data_of(bool wanted, const Tensor& t) { return wanted ? t.mutable_data_ptr() : nullptr; }
-
 Tensor modulated_epilogue(const Tensor& x, const std::optional<Tensor>& d, const std::optional<Tensor>& noise,
                           const std::optional<Tensor>& bias, double slope, double gain, double clamp) {
   require(x.dim() == 4, "modulated_epilogue: x must be [N, C, H, W], got ", x.dim(), " dimension(s)");
   require(slope > 0 && gain > 0, "modulated_epilogue: slope and gain must be positive, got ", slope, ", ", gain);
   const int64_t n = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
   const bool shared = noise && noise->dim() > 0 && noise->size(0) == 1;
-  const auto scales = beside("d", d, x, {n, c});
-  const auto noises = beside("noise", noise, x, {shared ? 1 : n, 1, h, w});
-  const auto biases = beside("bias", bias, x, {c});
+  const auto scales = beside("modulated_epilogue", "d", d, x, {n, c});
+  const auto noises = beside("modulated_epilogue", "noise", noise, x, {shared ? 1 : n, 1, h, w});
+  const auto biases = beside("modulated_epilogue", "bias", bias, x, {c});
   const auto layout = layout_of(x);
   const Tensor dense = dense_in(layout, x);
   const Tensor y = torch::stable::empty_like(dense);
@@ -72,7 +53,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> modulated_epilogue_backward(
           ": x must have the shape, dtype and device of y");
   const int64_t n = y.size(0), c = y.size(1), h = y.size(2), w = y.size(3);
   const bool with_d = d.has_value();
-  const auto scales = beside("d", d, y, {n, c});
+  const auto scales = beside(op, "d", d, y, {n, c});
   const auto layout = layout_of(y);
   const EpilogueShape shape = shape_of(y, layout);
   const Tensor dense_grad = dense_in(layout, grad_y);
@@ -81,14 +62,14 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> modulated_epilogue_backward(
   const Tensor dense_y = linear ? dense_grad : dense_in(layout, y);
   const Tensor dense_x = with_d ? dense_in(layout, *x) : dense_grad;
   const Tensor grad_x = torch::stable::empty_like(dense_grad);
-  Tensor grad_d = empty(y, {with_d ? n : 0, with_d ? c : 0});
-  Tensor grad_noise = empty(y, {with_noise ? n : 0, 1, h, w});
-  Tensor grad_bias = empty(y, {with_bias ? c : 0});
+  Tensor grad_d = empty_wide(y, {with_d ? n : 0, with_d ? c : 0});
+  Tensor grad_noise = empty_wide(y, {with_noise ? n : 0, 1, h, w});
+  Tensor grad_bias = empty_wide(y, {with_bias ? c : 0});
   if (y.numel() == 0)
     return {grad_x, torch::stable::zero_(grad_d), torch::stable::zero_(grad_noise), torch::stable::zero_(grad_bias)};
-  const Tensor sums = empty(y, {with_bias ? n * shape.channel_parts() * c : 0});
-  const Tensor products = empty(y, {with_d ? n * shape.channel_parts() * c : 0});
-  const Tensor pixels = empty(y, {with_noise ? n * shape.pixel_parts() * h * w : 0});
+  const Tensor sums = empty_wide(y, {with_bias ? n * shape.channel_parts() * c : 0});
+  const Tensor products = empty_wide(y, {with_d ? n * shape.channel_parts() * c : 0});
+  const Tensor pixels = empty_wide(y, {with_noise ? n * shape.pixel_parts() * h * w : 0});
   const EpilogueBackwardArgs args{
       dense_grad.const_data_ptr(), dense_y.const_data_ptr(), with_d ? dense_x.const_data_ptr() : nullptr,
       data_of(scales), grad_x.mutable_data_ptr(), data_of(with_d, grad_d), data_of(with_noise, grad_noise),

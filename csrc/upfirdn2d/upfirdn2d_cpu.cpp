@@ -4,62 +4,25 @@
 #include "upfirdn2d/upfirdn2d.h"
 
 #include <algorithm>
-#include <cstring>
 #include <stdexcept>
 #include <type_traits>
 #include <vector>
 
 #include "common/cpu_kernel.h"
 #include "upfirdn2d/upfirdn2d_math.h"
+#include "upfirdn2d/upfirdn2d_rows.h"
 
 namespace pumpgan {
 namespace {
 
 constexpr int64_t kGrain = 1 << 14;  // samples of y worth a thread
-constexpr int64_t kTogether = 4;     // rows that one pass of the loop adds up
 
 // Loops ----------------------------------------------------------------------------------------------------
-
-// out[i] = (add ? out[i] : 0) + sum over m < count of weights[m] * rows[m][i].
-template <int count, bool add, typename In, typename A, typename Out>
-inline void sum_of(const In* const* rows, const A* weights, Out* out, int64_t n) {
-  const In* const r0 = rows[0];
-  const In* const r1 = rows[count > 1 ? 1 : 0];
-  const In* const r2 = rows[count > 2 ? 2 : 0];
-  const In* const r3 = rows[count > 3 ? 3 : 0];
-  const A w0 = weights[0], w1 = weights[count > 1 ? 1 : 0], w2 = weights[count > 2 ? 2 : 0],
-          w3 = weights[count > 3 ? 3 : 0];
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) {
-    A sum = w0 * widen(r0[i]);
-    if (count > 1) sum += w1 * widen(r1[i]);
-    if (count > 2) sum += w2 * widen(r2[i]);
-    if (count > 3) sum += w3 * widen(r3[i]);
-    out[i] = narrow<Out>(add ? widen(out[i]) + sum : sum);
-  }
-}
-
-template <bool add, typename In, typename A, typename Out>
-inline void sum_of_up_to_four(const In* const* rows, const A* weights, int64_t count, Out* out, int64_t n) {
-  switch (count) {
-    case 1: return sum_of<1, add>(rows, weights, out, n);
-    case 2: return sum_of<2, add>(rows, weights, out, n);
-    case 3: return sum_of<3, add>(rows, weights, out, n);
-    default: return sum_of<4, add>(rows, weights, out, n);
-  }
-}
 
 template <typename In, typename A, typename Out>
 PUMPGAN_EVERY_ISA void weighted_sum(const In* const* rows, const A* weights, int64_t count, bool add, Out* out,
                                     int64_t n) {
-  if (count == 0 && !add) std::fill(out, out + n, Out{});
-  for (int64_t m = 0; m < count; m += kTogether) {
-    const int64_t together = std::min(kTogether, count - m);
-    if (add || m > 0)
-      sum_of_up_to_four<true>(rows + m, weights + m, together, out, n);
-    else
-      sum_of_up_to_four<false>(rows + m, weights + m, together, out, n);
-  }
+  sum_of_rows(rows, weights, count, add, out, n);
 }
 
 // parts[k * stride + i] = whole[i * parts_count + k]: every pixel of a line to the part it belongs to.
@@ -103,50 +66,6 @@ PUMPGAN_EVERY_ISA void gather_in(const A* __restrict__ parts, int64_t stride, in
 
 // Few taps over many channels ------------------------------------------------------------------------------
 
-// One cache line of T, widened: two vectors of a bfloat16's even and odd elements, so that widening and narrowing are
-// shifts and masks; else one.
-template <typename T>
-struct Block {
-  using A = typename Wide<T>::type;
-  typedef A Vector __attribute__((vector_size(64)));
-  static constexpr int64_t kElements = 64 / sizeof(T);
-  static constexpr int kParts = sizeof(A) / sizeof(T);
-  Vector part[kParts];
-
-  inline void clear() {
-    for (Vector& v : part) v = Vector{};
-  }
-  inline void load(const T* from) {
-    if constexpr (kParts == 1) {
-      std::memcpy(&part[0], from, 64);
-    } else {
-      typedef uint32_t Bits __attribute__((vector_size(64)));
-      Bits pairs;
-      std::memcpy(&pairs, from, 64);
-      part[0] = reinterpret_cast<Vector>(pairs << 16);
-      part[1] = reinterpret_cast<Vector>(pairs & 0xffff0000u);
-    }
-  }
-  inline void store(T* to) const {
-    if constexpr (kParts == 1) {
-      std::memcpy(to, &part[0], 64);
-    } else {  // narrow(), on pairs
-      typedef uint32_t Bits __attribute__((vector_size(64)));
-      Bits rounded[2];
-      for (int k = 0; k < 2; ++k) {
-        const Bits bits = reinterpret_cast<Bits>(part[k]);
-        const Bits nearest = bits + (((bits >> 16) & 1u) + 0x7fffu);
-        rounded[k] = part[k] == part[k] ? nearest : Bits{} + 0x7fc00000u;
-      }
-      const Bits pairs = (rounded[0] >> 16) | (rounded[1] & 0xffff0000u);
-      std::memcpy(to, &pairs, 64);
-    }
-  }
-  inline void add(A weight, const Block& other) {
-    for (int k = 0; k < kParts; ++k) part[k] += weight * other.part[k];
-  }
-};
-
 // What a row of y needs: `reach` rows of x with their weights, and the horizontal weights of each phase.
 template <typename T, int reach, int up>
 struct FusedRow {
@@ -157,49 +76,28 @@ struct FusedRow {
   T* y;
 };
 
-// A row of y, a block of channels at a time: it slides along the columns of x with the last few vertical sums in
-// registers. Every sample of y meets `reach` samples of x along each axis; phase 1 begins `late` columns after phase 0.
+// A row of y, a block of channels at a time.
 template <typename T, int reach, int up, int down, int late>
 PUMPGAN_EVERY_ISA void fused_row(const Upfirdn2dArgs& args, const FusedRow<T, reach, up>& row, int64_t low) {
   using A = typename Wide<T>::type;
   constexpr int64_t kElements = Block<T>::kElements;
-  constexpr int kWindow = reach + late;
   const int64_t pixel = args.pixel, in = args.columns.in, out = args.columns.out;
-  const T* rows[reach];
   A vertical[reach], horizontal[up][reach];
   for (int m = 0; m < reach; ++m) {
-    rows[m] = row.rows[m];
     vertical[m] = row.vertical[m];
     for (int p = 0; p < up; ++p) horizontal[p][m] = row.horizontal[p][m];
   }
   for (int64_t first = 0; first < pixel; first += kElements) {
     const int64_t channel = std::min(first, pixel - kElements);  // the last block may overlap the one before
+    const T* rows[reach];
+    for (int m = 0; m < reach; ++m) rows[m] = row.rows[m] + channel;
     T* y = row.y + channel;
-    Block<T> window[kWindow];
-    const auto enter = [&](int64_t column, Block<T>& sum) {
-      sum.clear();
-      if (column < 0 || column >= in) return;
-      for (int m = 0; m < reach; ++m) {
-        Block<T> x;
-        x.load(rows[m] + column * pixel + channel);
-        sum.add(vertical[m], x);
-      }
-      for (int m = std::max(reach - down, 0); m < reach; ++m)
-        __builtin_prefetch(rows[m] + (down * in + column) * pixel + channel);
+    const auto read = [&](int m, int64_t column, Block<T>& x) {
+      x.load(rows[m] + column * pixel);
+      if (m >= reach - down) __builtin_prefetch(rows[m] + (down * in + column) * pixel);  // the next row of y needs it
     };
-    for (int w = 0; w < kWindow - down; ++w) enter(low + w, window[w + down]);
-    int64_t column = low + kWindow - down;
-    for (int64_t j = 0; j < out; j += up) {
-      for (int w = 0; w + down < kWindow; ++w) window[w] = window[w + down];
-      for (int w = kWindow - down; w < kWindow; ++w) enter(column++, window[w]);
-      for (int p = 0; p < up; ++p) {
-        if (j + p >= out) break;
-        Block<T> sum;
-        sum.clear();
-        for (int m = 0; m < reach; ++m) sum.add(horizontal[p][m], window[m + p * late]);
-        sum.store(y + (j + p) * pixel);
-      }
-    }
+    slide<T, reach, up, down, late>(vertical, horizontal, low, in, out, read,
+                                    [&](int64_t j, const Block<T>& sum) { sum.store(y + j * pixel); });
   }
 }
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pumpgan.ops import implementation, reference
+from pumpgan.ops.blurred_epilogue import blurred_epilogue
 from pumpgan.ops.choice import choose
 from pumpgan.ops.contract import layout_of, require_beside, require_floating
 from pumpgan.ops.reference import DEMODULATION_EPSILON
-from pumpgan.ops.upfirdn2d import upfirdn2d
 
 
 def modulated_conv2d(
@@ -58,10 +58,15 @@ def modulated_conv2d(
         weight = weight / (largest * math.sqrt(weight[0].numel()))
         styles = styles / styles.detach().abs().amax(dim=1, keepdim=True).clamp_min(DEMODULATION_EPSILON)
     y = torch.ops.pumpgan.modulated_epilogue(x, styles, None, None, 1.0, 1.0, math.inf)
-    y = _convolved(y, weight.to(x.dtype), up, taps)
+    y = _convolved(y, weight.to(x.dtype), up)
     d = demodulation(weight, styles) if demodulate else None
     noise, bias = (None if t is None else t.to(wide) for t in (noise, bias))
-    return torch.ops.pumpgan.modulated_epilogue(y, d, noise, bias, slope, gain, clamp)
+    if up == 1 or taps is None:  # which up == 2 has
+        return torch.ops.pumpgan.modulated_epilogue(y, d, noise, bias, slope, gain, clamp)
+    padding = reference.low_pass_padding(y, x, taps, up)
+    return blurred_epilogue(
+        *(y, taps.to(wide), d, noise, bias), padding=padding, filter_gain=up**2, slope=slope, gain=gain, clamp=clamp
+    )
 
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
@@ -74,13 +79,13 @@ def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     return (energy + DEMODULATION_EPSILON).rsqrt()
 
 
-def _convolved(y: Tensor, weight: Tensor, up: int, taps: Tensor | None) -> Tensor:
+def _convolved(y: Tensor, weight: Tensor, up: int) -> Tensor:
     """torch's convolution of y; half precision on a GPU in the layout that is faster there, there and back included."""
 
     def as_it_lies(y, weight):
         if up == 1:
             return F.conv2d(y, weight, padding=weight.shape[-1] // 2)
-        return reference.upsampling_convolution(y, weight, taps, up, blur=upfirdn2d)
+        return F.conv_transpose2d(y, weight.transpose(0, 1), stride=up)
 
     def in_the_other_layout(y, weight):
         here = layout_of(y)

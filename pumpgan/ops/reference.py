@@ -57,12 +57,37 @@ def modulated_conv2d(
     return bias_act(y, bias, slope=slope, gain=gain, clamp=clamp).to(x.dtype)
 
 
-def upsampling_convolution(x: Tensor, weight: Tensor, taps, up: int, *, blur=upfirdn2d) -> Tensor:
+def upsampling_convolution(x: Tensor, weight: Tensor, taps, up: int) -> Tensor:
     """Transposed convolution and low-pass filter; the result is `up` times as large as x."""
     y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=up)
-    surplus = up * x.shape[-1] - y.shape[-1] + taps.shape[-1] - 1  # padding that makes the size come out
-    before = (surplus + 1) // 2
-    return blur(y, taps, padding=(before, surplus - before) * 2, gain=up**2)
+    return upfirdn2d(y, taps, padding=low_pass_padding(y, x, taps, up) * 2, gain=up**2)
+
+
+def low_pass_padding(y: Tensor, x: Tensor, taps, up: int) -> tuple[int, int]:
+    """Zeros before and after rows and columns of y, the transposed convolution of x, that make its size come out."""
+    surplus = up * x.shape[-1] - y.shape[-1] + taps.shape[-1] - 1
+    return (surplus + 1) // 2, surplus - (surplus + 1) // 2
+
+
+def blurred_epilogue(
+    x: Tensor,
+    taps: Tensor,
+    d=None,
+    noise=None,
+    bias=None,
+    *,
+    padding,
+    filter_gain=1.0,
+    slope=0.2,
+    gain=2**0.5,
+    clamp=math.inf,
+) -> Tensor:
+    y = upfirdn2d(x, taps, padding=padding * 2, gain=filter_gain)
+    if d is not None:
+        y = y * d[:, :, None, None]
+    if noise is not None:
+        y = y + noise
+    return bias_act(y, bias, slope=slope, gain=gain, clamp=clamp).to(x.dtype)
 
 
 def label_stats(logits: Tensor, *, temperature=1.0) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ from pumpgan.ops import (
     reference,
     upfirdn2d,
 )
+from pumpgan.ops.blurred_epilogue import blurred_epilogue
 
 LARGEST_ERROR = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 1e-2}  # norm of the error over the truth's
 SMALLEST_NORM = 1e-3  # smaller ones are what is left when larger terms cancel
@@ -160,6 +161,21 @@ def test_modulated_conv2d_follows_its_definition(n, i, o, side, dtype, channels_
         assert error <= 2 * plain + LARGEST_ERROR[dtype] * truth.norm()
     else:
         assert_follows(lambda *t: modulated_conv2d(*t, **options), definition, tensors)
+
+
+@examples(60)
+@given(
+    n=st.integers(1, 3), c=st.sampled_from([32, 64, 96, 160]), h=st.integers(2, 40), w=st.integers(2, 12), dtype=DTYPES
+)
+def test_blurred_epilogue_follows_its_definition(n, c, h, w, dtype):
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    vectors = [random(shape, wide) for shape in ((n, c), (n, 1, h - 1, w - 1), (c,))]
+    options = dict(padding=(1, 1), filter_gain=4.0, slope=0.2, gain=1.4, clamp=math.inf)
+    assert_follows(
+        lambda x, *rest: blurred_epilogue(x, TAPS.to(wide), *rest, **options),
+        lambda x, *rest: reference.blurred_epilogue(x, TAPS, *rest, **options),
+        [random((n, c, h, w), dtype, channels_last=True), *vectors],
+    )
 
 
 @examples(60)
