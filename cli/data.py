@@ -149,8 +149,11 @@ def export(dataset: Path, layout: str, out: Path):
     """
     from pumpgan.data.export import export as export_dataset
 
-    counts = export_dataset(Dataset.open(dataset), out, layout)
-    click.echo(f"{out}: {layout}, {', '.join(f'{count} {split}' for split, count in counts.items())} images")
+    opened = Dataset.open(dataset)
+    counts = export_dataset(opened, out, layout)
+    left = len(opened.entries) - sum(counts.values())
+    without = f"; {left} left out, whose defects no labelled pixel shows" if left else ""
+    click.echo(f"{out}: {layout}, {', '.join(f'{count} {split}' for split, count in counts.items())} images{without}")
 
 
 def summarise(dataset: Dataset):

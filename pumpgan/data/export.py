@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,20 +75,22 @@ def export_mvtec(dataset: Dataset, folder: Path) -> dict[str, int]:
     return written
 
 
-def export_coco(dataset: Dataset, folder: Path) -> None:
+def export_coco(dataset: Dataset, folder: Path) -> dict[str, int]:
     """SPLIT/NAME.png and annotations/SPLIT.json: an instance for each connected piece of a class but the first.
 
-    Pixels that touch over a corner are connected. Boxes are [x, y, width, height]; shapes are uncompressed run lengths,
-    down the columns.
+    An image whose own label tells of a defect that no mask shows is left out: here it would stand as a good one.
+    ValueError where that leaves none. Pixels that touch over a corner are connected. Boxes are [x, y, width, height];
+    shapes are uncompressed run lengths, down the columns.
     """
     height, width = dataset.size
+    written = dict.fromkeys(SPLITS, 0)
     categories = [{"id": c.id, "name": c.name} for c in dataset.classes[1:]]
     (folder / "annotations").mkdir()
     for split in SPLITS:
         (folder / split).mkdir()
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
-        for number, entry in enumerate(dataset.split(split), 1):
+        for number, entry in enumerate(filter(partial(is_told, dataset), dataset.split(split)), 1):
             copy(dataset.image_path(entry), folder / split)
             images.append({"id": number, "file_name": f"{entry.name}.png", "width": width, "height": height})
             label = dataset.label(entry)
@@ -95,6 +98,16 @@ def export_coco(dataset: Dataset, folder: Path) -> None:
                 annotations.append({"id": len(annotations) + 1, "image_id": number, "iscrowd": 0, **instance})
         about = {"images": images, "annotations": annotations, "categories": categories}
         write_json(folder / "annotations" / f"{split}.json", about)
+        written[split] = len(images)
+    if not any(written.values()):
+        names = ", ".join(entry.name for entry in dataset.entries[:3])
+        raise ValueError(f"{dataset.path}: no image has a mask ({names}, ...), which coco needs; webdataset does not")
+    return written
+
+
+def is_told(dataset: Dataset, entry: Entry) -> bool:
+    """Whether pixels can tell what is in an image: it has a mask, or nothing unusual to mark."""
+    return entry.image_label in (None, *dataset.image_labels[:1]) or dataset.label_path(entry).exists()
 
 
 def instances(label: NDArray[np.uint8]) -> list[dict[str, Any]]:

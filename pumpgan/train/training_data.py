@@ -80,7 +80,9 @@ def load_data(data: Sequence[str], unlabelled: Sequence[str], config: GanConfig)
     try:
         levels((height, width))
     except ValueError as error:
-        raise ValueError(f"--data: {', '.join(data)}: {error}; import with --resolution, or train with it") from error
+        where = "--resolution" if config.resolution else f"--data: {', '.join(data)}"
+        advice = "" if config.resolution else "; import with --resolution, or train with it"
+        raise ValueError(f"{where}: {error}{advice}") from error
     if isinstance(config, SemganConfig):
         if not bool(first.labelled.any()):
             raise ValueError(f"--data: {', '.join(data)} holds no labelled training image; SemanticGAN learns labels")

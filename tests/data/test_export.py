@@ -109,3 +109,19 @@ def test_a_webdataset_has_an_image_its_label_and_its_line_a_key(tmp_path, monkey
 def test_an_unknown_format_is_refused(tmp_path):
     with pytest.raises(ValueError, match="format: must be one of masks, mvtec, coco, webdataset"):
         export(miniature(tmp_path / "set"), tmp_path / "out", "yolo")
+
+
+def test_a_defect_without_a_mask_is_not_exported_as_good(tmp_path):
+    with DatasetWriter(
+        tmp_path / "set", name="set", classes=PART_CLASSES, size=(8, 8), channels=1, flips="none",
+        image_labels=("good", "defect"),
+    ) as writer:  # fmt: skip
+        for name, label in (("dented", "defect"), ("sound", "good")):
+            writer.add(Entry(name, "train", image_label=label), np.zeros((8, 8), np.uint8), None)
+    opened = Dataset.open(tmp_path / "set")
+    with pytest.raises(ValueError, match="dented"):
+        export(opened, tmp_path / "mvtec", "mvtec")
+    assert export(opened, tmp_path / "coco", "coco") == {"train": 1, "test": 0}
+    told = json.loads((tmp_path / "coco" / "annotations" / "train.json").read_text())
+    assert [image["file_name"] for image in told["images"]] == ["sound.png"]
+    assert export(opened, tmp_path / "tars", "webdataset") == {"train": 2, "test": 0}

@@ -342,7 +342,7 @@ def test_a_size_that_synthetic_faces_are_not_drawn_in_is_one_fault(tmp_path, res
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(resolution=0), "resolution: must be 1 to 8192"),
+        (dict(resolution=-1), "resolution: must be 0 to 8192"),
         (dict(patches=-1), "patches: must be 0 or more"),
         (dict(mask_threshold=10), "mask_threshold: label-maps has no use"),
         (dict(classes="kinds"), "classes: label-maps has no use"),
@@ -414,3 +414,22 @@ def test_the_samples_of_the_release_agree_with_the_pairs(tmp_path, test_data):
     mask = Image.open(test_data / "celebamask-hq-mini" / "masks" / "b79692ce50b14035b8a7a8ab2d261bbc.png")
     sample = next(entry for entry in opened.entries if entry.name == "2")
     np.testing.assert_array_equal(opened.label(sample), np.array(MERGED)[np.asarray(mask)])
+
+
+def test_whole_images_keep_their_own_size_where_asked_to(tmp_path):
+    for folder, shape in (("images", (16, 24, 3)), ("masks", (16, 24))):
+        (tmp_path / "wide" / folder).mkdir(parents=True)
+        for i in range(8):
+            pixels = noise(i, *shape) if folder == "images" else (noise(i, *shape) > 200).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "wide" / folder / f"{i}.png")
+    made = import_dataset("label-maps", tmp_path / "out", tmp_path / "wide", resolution=0, class_names="good,dent")
+    assert made.size == (16, 24)
+    first = made.entries[0]
+    with Image.open(tmp_path / "wide" / "images" / f"{first.photographs[0]}.png") as image:
+        assert np.array_equal(made.image(first), np.asarray(image))
+    Image.fromarray(noise(9, 16, 20, 3)).save(tmp_path / "wide" / "images" / "9.png")
+    Image.fromarray(np.zeros((16, 20), np.uint8)).save(tmp_path / "wide" / "masks" / "9.png")
+    with pytest.raises(ValueError, match="is 20x16, the first is 24x16"):
+        import_dataset("label-maps", tmp_path / "no", tmp_path / "wide", resolution=0, class_names="good,dent")
+    with pytest.raises(ValueError, match="crops want a number of pixels"):
+        import_dataset("pump", tmp_path / "no", tmp_path / "wide", resolution=0, patches=2, no_mask="good")

@@ -9,6 +9,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from pumpgan.data.dataset import Dataset, Entry, raise_faults
 from pumpgan.data.importers.celebamask_hq import plan_celebamask_hq
-from pumpgan.data.importers.crops import Cut, cut_crops, cut_whole, draws_beyond, draws_until
+from pumpgan.data.importers.crops import Cut, area_of, cut_crops, cut_whole, draws_beyond, draws_until
 from pumpgan.data.importers.deeppcb import plan_deeppcb
 from pumpgan.data.importers.full_photographs import full_photographs
 from pumpgan.data.importers.label_maps import plan_label_maps
@@ -60,7 +61,9 @@ def option(about: str, default: Any = None, choices: Sequence[str] = ()) -> Any:
 class ImportOptions:
     """What an import can be told; None leaves it to the source. A source refuses what it has no use for."""
 
-    resolution: int | None = option("Pixels a side of the images written (faces 64, parts 128).")
+    resolution: int | None = option(
+        "Pixels a side of the images written; 0: whole photographs as they are (faces 64, parts 128, nvidia-zip 0)."
+    )
     count: int | None = option("Photographs to take, drawn by seed; or to draw: faces (2000), pumps (200).")
     seed: int = option("Seed of the crops, of what is drawn and of --count.", 0)
     patches: int | None = option("Random crops a photograph; 0 takes the whole of it (0; pumps: 64).")
@@ -73,7 +76,7 @@ class ImportOptions:
 
     def __post_init__(self):
         for name, low, high in (
-            ("resolution", 1, 8192),
+            ("resolution", 0, 8192),
             ("count", 1, None),
             ("seed", 0, None),
             ("patches", 0, None),
@@ -133,14 +136,17 @@ def import_dataset(
     if chosen.with_defect:
         extra, more = extra_draws([p for p in taken if splits[p.group] == "train"], patches, chosen)
         raise_faults(str(folder or source), faults + more)
-    side = chosen.resolution or plan.resolution
+    side = plan.resolution if chosen.resolution is None else chosen.resolution
+    if not side and (patches or chosen.with_defect):
+        raise ValueError("resolution: 0 keeps the size of whole photographs; crops want a number of pixels")
+    size = (side, side) if side else whole_size(taken)
     reference = None if plan.reference is None or faults else Reference(plan.reference())
     keeping = full_photographs(kept, plan)
     writing = DatasetWriter(
         out,
         name=source,
         classes=plan.classes,
-        size=(side, side),
+        size=size,
         channels=plan.channels,
         flips=plan.flips,
         image_labels=plan.image_labels,
@@ -159,7 +165,7 @@ def import_dataset(
                 wanted = {*range(patches), *extra.get(photograph.name, [])}
                 cuts = list(cut_crops(photograph, image, label, side, chosen.crop, chosen.seed, wanted))
             else:
-                cuts = [cut_whole(photograph, image, label, side)]
+                cuts = [cut_whole(photograph, image, label, size, as_it_is=not side)]
             shift = None if reference is None else reference.shift(image)
             return [(entry_of(plan, photograph, splits[photograph.group], c, shift), c.image, c.label) for c in cuts]
 
@@ -175,6 +181,15 @@ def import_dataset(
                     writer.add(entry, image, label)
         raise_faults(str(folder or source), faults)
     return Dataset.open(out)
+
+
+def whole_size(photographs: Sequence[Photograph]) -> tuple[int, int]:
+    """(height, width) of what may be used of the first photograph; of one that cannot be read, what no one needs."""
+    for photograph in photographs[:1]:
+        with suppress(OSError, ValueError):  # a fault that is told with those of the others
+            left, top, right, bottom = area_of(photograph, photograph.read()[0])
+            return bottom - top, right - left
+    return 1, 1
 
 
 def is_there(source: str, folder: Path) -> bool:

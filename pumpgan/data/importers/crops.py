@@ -40,14 +40,26 @@ class Cut(NamedTuple):
     label: Pixels | None
 
 
-def cut_whole(photograph: Photograph, image: Pixels, label: Pixels | None, side: int) -> Cut:
-    """All that may be used of the photograph, letterboxed to a square of `side` pixels."""
+def cut_whole(
+    photograph: Photograph, image: Pixels, label: Pixels | None, size: tuple[int, int], *, as_it_is: bool = False
+) -> Cut:
+    """All that may be used of the photograph, letterboxed to a square and resized to `size` (height, width).
+
+    as_it_is: neither; it must have that size. ValueError where it has not.
+    """
     box = area_of(photograph, image)
     if photograph.area is not None:
         label = None if label is None else cut(fit_label(label, image.shape[:2]), box)
         image = cut(image, box)
-    small = None if label is None else resize(letterbox(label), side, Image.Resampling.NEAREST)
-    return Cut(photograph.name, box, image, label, resize(letterbox(image), side, Image.Resampling.LANCZOS), small)
+    if as_it_is:
+        if image.shape[:2] != size:
+            raise ValueError(
+                f"is {image.shape[1]}x{image.shape[0]}, the first is {size[1]}x{size[0]}; to keep their own size "
+                "(resolution 0) all must have one"
+            )
+        return Cut(photograph.name, box, image, label, image, None if label is None else fit_label(label, size))
+    small = None if label is None else resize(letterbox(label), size[0], Image.Resampling.NEAREST)
+    return Cut(photograph.name, box, image, label, resize(letterbox(image), size[0], Image.Resampling.LANCZOS), small)
 
 
 def cut_crops(

@@ -60,9 +60,9 @@ def plan_nvidia_zip(folder: Path, *, class_names: str | None = None) -> Plan:
             label = None if labels is None else named[labels[path]] if path in labels else None
             read = partial(read_image, folder / path, files[path], form)
             photographs[name] = Photograph(name, read, label or "image", group=name, image_label=label)
-    mode, size = form or ("RGB", (1, 1))
+    mode, _ = form or ("RGB", None)
     channels = 1 if mode == "L" else 3
-    return Plan(CLASSES, channels, "none", max(size), list(photographs.values()), named, faults)
+    return Plan(CLASSES, channels, "none", 0, list(photographs.values()), named, faults)
 
 
 def class_names_of(class_names: str | None, count: int) -> tuple[str, ...]:

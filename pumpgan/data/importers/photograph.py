@@ -46,8 +46,8 @@ class Plan:
 
     faults: what is wrong already, one line each; the photographs are then the sound ones, so that the faults that
         only decoding shows can be listed with them.
-    resolution, patches: pixels a side of the images to make, and random crops a photograph (0: the whole of it), unless
-        the user says otherwise.
+    resolution, patches: pixels a side of the images to make (0: whole photographs keep their size), and random crops a
+        photograph (0: the whole of it), unless the user says otherwise.
     reference: reads the photograph that the others are registered against, where they show one part in one place.
     whole_part: the kinds whose masks cover the part as a whole, so that there is no defect to paste elsewhere.
     """
