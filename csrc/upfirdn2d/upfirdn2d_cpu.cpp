@@ -1,6 +1,7 @@
 // A filter step is a weighted sum of rows: of the image's rows on the vertical axis, and of one line's shifted copies
 // on the horizontal one. Both run along memory, so one loop, vectorised, does all the arithmetic. What StyleGAN2 asks
-// for most, four taps over many neighbouring channels, keeps those sums in registers instead: `fused_row`.
+// for most, four taps over many neighbouring channels, keeps those sums in registers instead: `fused_row`. Planes of
+// short rows, and any by two-dimensional taps, are filtered on a sheet.
 #include "upfirdn2d/upfirdn2d.h"
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "common/cpu_kernel.h"
 #include "upfirdn2d/upfirdn2d_math.h"
 #include "upfirdn2d/upfirdn2d_rows.h"
+#include "upfirdn2d/upfirdn2d_sheet.h"
 
 namespace pumpgan {
 namespace {
@@ -271,6 +273,13 @@ void fused(const Upfirdn2dArgs& args, const Plan<T>& plan) {
 
 template <typename T>
 void upfirdn2d(const Upfirdn2dArgs& args) {
+  if (Sheet<T>::suits(args)) {
+    const int64_t grain = kGrain / (args.rows.out * args.columns.out) + 1;
+    return parallel_for(args.planes, grain, [&](int64_t begin, int64_t end) {
+      Sheet<T> sheet(args);
+      filter_on_sheet(sheet, begin, end);
+    });
+  }
   const Plan<T> plan(args);
   const ResampledAxis& h = args.columns;
   if (args.separable && h.taps == 4 && args.pixel >= Block<T>::kElements) {

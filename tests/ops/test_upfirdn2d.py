@@ -70,9 +70,11 @@ def test_any_combination_of_options_matches_the_definition(size, factors, paddin
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=str)
 def test_the_uses_of_a_generator_match_the_definition(device, use, channels_last, dtype, tolerance):
-    for size in [(2, 3, 16, 16), (1, 64, 7, 150), (2, 128, 4, 40)]:  # the last two: several tiles a row
+    # Several planes a sheet and a rest; then several tiles a row, of one value a pixel and of many.
+    for size in [(2, 3, 16, 16), (1, 2, 11, 4000), (1, 64, 7, 150), (2, 128, 4, 40)]:
         x = laid_out(torch.randn(size, device=device, dtype=dtype), channels_last)
-        for taps in (binomial(device, dtype), torch.randn(12, device=device, dtype=dtype) / 4):
+        for shape in ((12,), (4, 4), ()):
+            taps = torch.randn(shape, device=device, dtype=dtype) / 4 if shape else binomial(device, dtype)
             options = dict(USES[use])
             if len(taps) == 12:
                 options["padding"] = tuple(p + 4 for p in options["padding"])
