@@ -121,7 +121,7 @@ def test_grey_images_that_are_not_square_keep_their_shape(tmp_path):
     source = unpacked(tmp_path, contents(4, shape=(12, 20)))
     opened = import_dataset("nvidia-zip", tmp_path / "set", source)
     assert (opened.size, opened.channels) == ((12, 20), 1)
-    np.testing.assert_array_equal(opened.image(opened.entries[1])[4:16], noise(1, 12, 20))
+    np.testing.assert_array_equal(opened.image(opened.entries[1]), noise(1, 12, 20))
     assert opened.entries[1].box == (0, 0, 20, 12)
 
 
