@@ -67,9 +67,9 @@ def test_a_folder_with_something_in_it_is_not_overwritten(plates, tmp_path):
     "options, code, words",
     [
         (("--dist-loss", "hol"), 1, ("--dist-loss", "did you mean 'hole'")),
-        (("--resolution", "20"), 1, ("--resolution", "power of two")),
+        (("--resolution", "50"), 1, ("--resolution", "power of two")),
         (("--steps", "2", "--minutes", "1"), 2, ("state one",)),
-        (("--augment", "ada"), 2, ("--augment",)),
+        (("--augment", "adaa"), 2, ("--augment",)),
         pytest.param(("--device", "cuda"), 2, ("--device cuda", "doctor"), marks=NO_GPU),
         (("--stepz", "2"), 2, ("--steps",)),
         (("--dist-target", "mean=2"), 2, ("--dist-target", "--dist-loss")),
