@@ -27,6 +27,42 @@ int main() {
   }
 }
 """
+VECTORS = """
+#include "blurred_epilogue/blurred_epilogue.h"
+#include "common/cpu_kernel.h"
+#include <cstdio>
+using namespace pumpgan;
+void pumpgan::parallel_for(int64_t n, int64_t, const std::function<void(int64_t, int64_t)>& body) { body(0, n); }
+template <typename T>
+std::vector<T> values(int64_t n) {
+  std::vector<T> made;
+  for (int64_t i = 0; i < n; ++i) made.push_back(narrow<T>(float(int(i * 2654435761u >> 7 & 15) - 8)));
+  return made;
+}
+template <typename T>
+void show(const std::vector<T>& values) {
+  for (T value : values) printf("%.9g ", double(widen(value)));
+}
+template <typename T>
+void run(DType dtype) {
+  BlurShape shape{2, 64, 5, 7, 1, 1, 1};
+  blur_tiles_for_cpu(shape);
+  const auto x = values<T>(2 * 64 * 6 * 8), grad_y = values<T>(2 * 64 * 5 * 7);
+  const auto taps = values<float>(4), d = values<float>(128), noise = values<float>(70), bias = values<float>(64);
+  std::vector<T> y(grad_y.size()), grad_x(x.size());
+  std::vector<float> grad_d(128), grad_noise(70), grad_bias(64), sums(128), products(128), pixels(70);
+  blurred_epilogue_cpu({x.data(), taps.data(), d.data(), noise.data(), bias.data(), y.data(), 35, shape, 0.25, 0.5,
+                        1.0, 900.0, dtype});
+  blurred_epilogue_backward_cpu({grad_y.data(), y.data(), x.data(), taps.data(), d.data(), grad_x.data(),
+                                 grad_d.data(), grad_noise.data(), grad_bias.data(), sums.data(), products.data(),
+                                 pixels.data(), shape, 0.25, 0.5, 1.0, 900.0, dtype});
+  show(y), show(grad_x), show(grad_d), show(grad_noise), show(grad_bias);
+}
+int main() {
+  run<float>(DType::f32);
+  run<BFloat16>(DType::bf16);
+}
+"""
 
 
 def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess:
@@ -76,3 +112,16 @@ def test_narrow_images_keep_within_the_libraries_rules(tmp_path):
     assert built.returncode == 0, built.stderr
     done = run(program)
     assert done.returncode == 0, done.stderr
+
+
+@needs_gcc
+def test_vectors_of_every_width_compute_the_same(tmp_path):
+    (tmp_path / "vectors.cpp").write_text(VECTORS)
+    kernel, results = ROOT / "csrc" / "blurred_epilogue" / "blurred_epilogue_cpu.cpp", []
+    for width in ([], ["-DPUMPGAN_VECTOR_BYTES=16"], ["-DPUMPGAN_VECTOR_BYTES=32"]):
+        program = tmp_path / f"vectors{len(results)}"
+        flags = ["-O1", "-std=c++20", "-Wno-psabi", *width]
+        built = run("g++", *flags, "-Icsrc", tmp_path / "vectors.cpp", kernel, "-o", program)
+        assert built.returncode == 0, built.stderr
+        results.append(run(program).stdout)
+    assert len(results[0].split()) > 20000 and results[1:] == results[:1] * 2  # small whole numbers: no sum is rounded

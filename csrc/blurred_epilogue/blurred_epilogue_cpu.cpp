@@ -47,32 +47,35 @@ struct ForwardRow {
   T* y;
 };
 
-template <typename T>
-PUMPGAN_EVERY_ISA void forward_row(const Common<typename Wide<T>::type>& all, const ForwardRow<T>& row) {
-  using A = typename Wide<T>::type;
-  const Common<A> common = all;
-  const A slope = common.slope, gain = common.gain, clamp = common.clamp;
-  const int64_t columns = row.columns, channels = row.channels, next = (columns + 1) * channels;
-  const A* noise = row.noise;
-  for (int64_t channel = 0; channel < channels; channel += Block<T>::kElements) {
-    const T* rows[kBlurTaps];
-    for (int m = 0; m < kBlurTaps; ++m) rows[m] = row.rows[m] + channel;
-    T* y = row.y + channel;
-    Block<T> d, bias;
-    d.load_parts(row.d + channel);
-    bias.load_parts(row.bias + channel);
-    const auto read = [&](int m, int64_t column, Block<T>& x) {
-      x.load(rows[m] + column * channels);
-      if (m == kBlurTaps - 1) __builtin_prefetch(rows[m] + column * channels + next);
-    };
-    const auto emit = [&](int64_t j, Block<T>& sum) {
-      const A shift = noise[j];
-      sum.apply([=](A x, A scale, A b) { return epilogue_value<A>(x, scale, b + shift, slope, gain, clamp); }, d, bias);
-      sum.store(y + j * channels);
-    };
-    slide<T, kBlurTaps, 1, 1, 0>(common.vertical, common.horizontal, kFirst, columns + 1, columns, read, emit);
+struct ForwardLoop {
+  template <int kBytes, typename T>
+  static inline void run(const Common<typename Wide<T>::type>& all, const ForwardRow<T>& row) {
+    using A = typename Wide<T>::type;
+    using B = Block<T, kBytes>;
+    const Common<A> common = all;
+    const A slope = common.slope, gain = common.gain, clamp = common.clamp;
+    const int64_t columns = row.columns, channels = row.channels, next = (columns + 1) * channels;
+    const A* noise = row.noise;
+    for (int64_t channel = 0; channel < channels; channel += B::kElements) {
+      const T* rows[kBlurTaps];
+      for (int m = 0; m < kBlurTaps; ++m) rows[m] = row.rows[m] + channel;
+      T* y = row.y + channel;
+      B d, bias;
+      d.load_parts(row.d + channel);
+      bias.load_parts(row.bias + channel);
+      const auto read = [&](int m, int64_t column, B& x) {
+        x.load(rows[m] + column * channels);
+        if (m == kBlurTaps - 1) __builtin_prefetch(rows[m] + column * channels + next);
+      };
+      const auto emit = [&](int64_t j, B& sum) {
+        const A shift = noise[j];
+        sum.apply([=](A x, A scale, A b) { return epilogue_value<A>(x, scale, b + shift, slope, gain, clamp); }, d, bias);
+        sum.store(y + j * channels);
+      };
+      slide<B, kBlurTaps, 1, 1, 0>(common.vertical, common.horizontal, kFirst, columns + 1, columns, read, emit);
+    }
   }
-}
+};
 
 template <typename T>
 void forward(const BlurredEpilogueArgs& args) {
@@ -84,11 +87,11 @@ void forward(const BlurredEpilogueArgs& args) {
   const Scratch<A> zeros(std::max(c, shape.columns)), ones(c, A(1));  // in place of what is not there
   parallel_for(shape.samples * shape.rows, kGrain / (shape.columns * c) + 1, [&](int64_t begin, int64_t end) {
     Scratch<A> d(c), bias(c);
-    Block<T>::to_parts(args.bias ? static_cast<const A*>(args.bias) : zeros.data(), c, bias.data());
+    to_parts<T>(args.bias ? static_cast<const A*>(args.bias) : zeros.data(), c, bias.data());
     for (int64_t index = begin; index < end; ++index) {
       const int64_t sample = index / shape.rows, j = index % shape.rows;
       if (index == begin || j == 0)
-        Block<T>::to_parts(args.d ? static_cast<const A*>(args.d) + sample * c : ones.data(), c, d.data());
+        to_parts<T>(args.d ? static_cast<const A*>(args.d) + sample * c : ones.data(), c, d.data());
       const A* noise = args.noise ? static_cast<const A*>(args.noise) + sample * args.noise_stride + j * shape.columns
                                   : zeros.data();
       ForwardRow<T> row{{}, d.data(), bias.data(), noise, shape.columns, c,
@@ -98,7 +101,7 @@ void forward(const BlurredEpilogueArgs& args) {
         const T* x = static_cast<const T*>(args.x) + (sample * (shape.rows + 1) + i) * width;
         row.rows[m] = i < 0 || i > shape.rows ? beyond.data() : x;
       }
-      forward_row(common, row);
+      run_widest<ForwardLoop>(common, row);
     }
   });
 }
@@ -114,32 +117,35 @@ struct SlopeRow {
   A *t, *channel_sums, *pixel_sums;
 };
 
-template <typename T>
-PUMPGAN_EVERY_ISA void slope_row(const Common<typename Wide<T>::type>& common, const SlopeRow<T>& row) {
-  using A = typename Wide<T>::type;
-  const A slope = common.slope, gain = common.gain, clamp = common.clamp;
-  const int64_t columns = row.columns, lanes = row.lanes, channels = row.channels, next = columns * channels;
-  A *t_row = row.t, *channel_sums = row.channel_sums, *pixel_sums = row.pixel_sums;
-  for (int64_t j = 0; j < columns; ++j) {
-    const T *grad_y = row.grad_y + j * channels, *y = row.y + j * channels;
-    Block<T> over_channels;
-    over_channels.clear();
-    for (int64_t lane = 0; lane < lanes; lane += Block<T>::kElements) {
-      Block<T> t, at, sum;
-      t.load(grad_y + lane);
-      at.load(y + lane);
-      __builtin_prefetch(grad_y + lane + next, 0, 2);  // the next row, into the L2 cache
-      __builtin_prefetch(y + lane + next, 0, 2);
-      sum.load_parts(channel_sums + lane);
-      t.apply([=](A g, A value) { return g * bias_act_slope_at<A>(value, slope, gain, clamp); }, at);
-      sum.add(A(1), t);
-      over_channels.add(A(1), t);
-      t.store_parts(t_row + j * lanes + lane);
-      sum.store_parts(channel_sums + lane);
+struct SlopeLoop {
+  template <int kBytes, typename T>
+  static inline void run(const Common<typename Wide<T>::type>& common, const SlopeRow<T>& row) {
+    using A = typename Wide<T>::type;
+    using B = Block<T, kBytes>;
+    const A slope = common.slope, gain = common.gain, clamp = common.clamp;
+    const int64_t columns = row.columns, lanes = row.lanes, channels = row.channels, next = columns * channels;
+    A *t_row = row.t, *channel_sums = row.channel_sums, *pixel_sums = row.pixel_sums;
+    for (int64_t j = 0; j < columns; ++j) {
+      const T *grad_y = row.grad_y + j * channels, *y = row.y + j * channels;
+      B over_channels;
+      over_channels.clear();
+      for (int64_t lane = 0; lane < lanes; lane += B::kElements) {
+        B t, at, sum;
+        t.load(grad_y + lane);
+        at.load(y + lane);
+        __builtin_prefetch(grad_y + lane + next, 0, 2);  // the next row, into the L2 cache
+        __builtin_prefetch(y + lane + next, 0, 2);
+        sum.load_parts(channel_sums + lane);
+        t.apply([=](A g, A value) { return g * bias_act_slope_at<A>(value, slope, gain, clamp); }, at);
+        sum.add(A(1), t);
+        over_channels.add(A(1), t);
+        t.store_parts(t_row + j * lanes + lane);
+        sum.store_parts(channel_sums + lane);
+      }
+      pixel_sums[j] = over_channels.sum();
     }
-    pixel_sums[j] = over_channels.sum();
   }
-}
+};
 
 // A row of grad_x. Its products with x are added to.
 template <typename T>
@@ -153,39 +159,43 @@ struct GradientRow {
   A* products;
 };
 
-template <typename T, bool kScaled>
-PUMPGAN_EVERY_ISA void gradient_row(const Common<typename Wide<T>::type>& all, const GradientRow<T>& row) {
-  using A = typename Wide<T>::type;
-  const Common<A> common = all;
-  const int64_t columns = row.columns, lanes = row.lanes, channels = row.channels, next = (columns + 1) * channels;
-  for (int64_t lane = 0; lane < lanes; lane += Block<T>::kElements) {
-    const A* rows[kBlurTaps];
-    for (int m = 0; m < kBlurTaps; ++m) rows[m] = row.rows[m] + lane;
-    const T* x = row.x + (kScaled ? lane : 0);
-    T* grad_x = row.grad_x + lane;
-    Block<T> d, products;
-    products.clear();
-    if (kScaled) d.load_parts(row.d + lane);
-    const auto read = [&](int m, int64_t column, Block<T>& t) { t.load_parts(rows[m] + column * lanes); };
-    const auto emit = [&](int64_t j, Block<T>& g) {
-      if (kScaled) {
-        Block<T> at;
-        at.load(x + j * channels);
-        __builtin_prefetch(x + j * channels + next, 0, 2);
-        for (int k = 0; k < Block<T>::kParts; ++k) {
-          products.part[k] += g.part[k] * at.part[k];
-          g.part[k] *= d.part[k];
+template <bool kScaled>
+struct GradientLoop {
+  template <int kBytes, typename T>
+  static inline void run(const Common<typename Wide<T>::type>& all, const GradientRow<T>& row) {
+    using A = typename Wide<T>::type;
+    using B = Block<T, kBytes>;
+    const Common<A> common = all;
+    const int64_t columns = row.columns, lanes = row.lanes, channels = row.channels, next = (columns + 1) * channels;
+    for (int64_t lane = 0; lane < lanes; lane += B::kElements) {
+      const A* rows[kBlurTaps];
+      for (int m = 0; m < kBlurTaps; ++m) rows[m] = row.rows[m] + lane;
+      const T* x = row.x + (kScaled ? lane : 0);
+      T* grad_x = row.grad_x + lane;
+      B d, products;
+      products.clear();
+      if (kScaled) d.load_parts(row.d + lane);
+      const auto read = [&](int m, int64_t column, B& t) { t.load_parts(rows[m] + column * lanes); };
+      const auto emit = [&](int64_t j, B& g) {
+        if (kScaled) {
+          B at;
+          at.load(x + j * channels);
+          __builtin_prefetch(x + j * channels + next, 0, 2);
+          for (int k = 0; k < B::kParts; ++k) {
+            products.part[k] += g.part[k] * at.part[k];
+            g.part[k] *= d.part[k];
+          }
         }
-      }
-      g.store(grad_x + j * channels);
-    };
-    slide<T, kBlurTaps, 1, 1, 0>(common.vertical, common.horizontal, kFirstBack, columns, columns + 1, read, emit);
-    Block<T> sum;
-    sum.load_parts(row.products + lane);
-    sum.add(A(1), products);
-    sum.store_parts(row.products + lane);
+        g.store(grad_x + j * channels);
+      };
+      slide<B, kBlurTaps, 1, 1, 0>(common.vertical, common.horizontal, kFirstBack, columns, columns + 1, read, emit);
+      B sum;
+      sum.load_parts(row.products + lane);
+      sum.add(A(1), products);
+      sum.store_parts(row.products + lane);
+    }
   }
-}
+};
 
 // One worker's scratch, and the tiles it makes.
 template <typename T>
@@ -206,7 +216,7 @@ class Worker {
     const int64_t width = shape_.columns * c, in_width = width + c;
     std::fill(sums_.begin(), sums_.end(), A(0));
     std::fill(products_.begin(), products_.end(), A(0));
-    if (args_.d) Block<T>::to_parts(static_cast<const A*>(args_.d) + sample * c + channel, lanes, d_.data());
+    if (args_.d) to_parts<T>(static_cast<const A*>(args_.d) + sample * c + channel, lanes, d_.data());
     A* pixel_sums = static_cast<A*>(args_.pixel_sums);
     if (pixel_sums) pixel_sums += (sample * parts + part) * shape_.rows * shape_.columns;
     const auto slot = [&](int64_t row) { return ring_.data() + row % kBlurTaps * shape_.columns * lanes; };
@@ -216,9 +226,10 @@ class Worker {
       if (row < shape_.rows) {
         const int64_t start = (sample * shape_.rows + row) * width + channel;
         const bool own = row >= begin && row < end;
-        slope_row<T>(common_, {static_cast<const T*>(args_.grad_y) + start, static_cast<const T*>(args_.y) + start,
+        const SlopeRow<T> made{static_cast<const T*>(args_.grad_y) + start, static_cast<const T*>(args_.y) + start,
                                shape_.columns, lanes, c, slot(row), own ? sums_.data() : unwanted_.data(),
-                               own && pixel_sums ? pixel_sums + row * shape_.columns : unwanted_.data()});
+                               own && pixel_sums ? pixel_sums + row * shape_.columns : unwanted_.data()};
+        run_widest<SlopeLoop>(common_, made);
       }
       const int64_t in_row = row - kLastBack;  // which meets no later row
       if (in_row < begin) continue;
@@ -229,13 +240,13 @@ class Worker {
         const int64_t i = in_row + kFirstBack + m;
         made.rows[m] = i < 0 || i >= shape_.rows ? beyond_.data() : slot(i);
       }
-      args_.d ? gradient_row<T, true>(common_, made) : gradient_row<T, false>(common_, made);
+      args_.d ? run_widest<GradientLoop<true>>(common_, made) : run_widest<GradientLoop<false>>(common_, made);
     }
     const int64_t place = (sample * bands + band) * c + channel;
     if (args_.channel_sums)
-      Block<T>::from_parts(sums_.data(), lanes, static_cast<A*>(args_.channel_sums) + place);
+      from_parts<T>(sums_.data(), lanes, static_cast<A*>(args_.channel_sums) + place);
     if (args_.channel_products)
-      Block<T>::from_parts(products_.data(), lanes, static_cast<A*>(args_.channel_products) + place);
+      from_parts<T>(products_.data(), lanes, static_cast<A*>(args_.channel_products) + place);
   }
 
  private:

@@ -15,10 +15,14 @@
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #if __GNUC__ >= 12
 #define PUMPGAN_EVERY_ISA __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), flatten))
+#define PUMPGAN_FOR_AVX512 __attribute__((target("arch=x86-64-v4"), flatten))
+#define PUMPGAN_FOR_AVX2 __attribute__((target("arch=x86-64-v3"), flatten))
 #define PUMPGAN_AVX512 "x86-64-v4"
 #define PUMPGAN_AVX2 "x86-64-v3"
 #else  // knows no levels; and "arch=haswell" would mean that processor alone, a feature every one that has it
 #define PUMPGAN_EVERY_ISA __attribute__((target_clones("avx512f", "avx2", "default"), flatten))
+#define PUMPGAN_FOR_AVX512 __attribute__((target("avx512f"), flatten))
+#define PUMPGAN_FOR_AVX2 __attribute__((target("avx2"), flatten))
 #define PUMPGAN_AVX512 "avx512f"
 #define PUMPGAN_AVX2 "avx2"
 #endif
@@ -37,6 +41,37 @@ inline const char* cpu_isa() {
 #else
   return "as compiled";
 #endif
+}
+
+// Of the vectors of the build that runs here.
+inline int vector_bytes() {
+#ifdef PUMPGAN_VECTOR_BYTES  // a test may ask for narrower ones
+  return PUMPGAN_VECTOR_BYTES;
+#elif defined(PUMPGAN_AVX512)
+  static const int bytes = __builtin_cpu_supports(PUMPGAN_AVX512) ? 64 : __builtin_cpu_supports(PUMPGAN_AVX2) ? 32 : 16;
+  return bytes;
+#else
+  return 16;
+#endif
+}
+
+// Loop::run<kBytes>(arguments...), written with vectors of kBytes: those of vector_bytes(). target_clones could not
+// choose their width, and vectors wider than a processor's live in memory, at a third of the speed.
+#ifdef PUMPGAN_AVX512
+template <typename Loop, typename... X>
+PUMPGAN_FOR_AVX512 void run_for_avx512(const X&... x) { Loop::template run<64>(x...); }
+template <typename Loop, typename... X>
+PUMPGAN_FOR_AVX2 void run_for_avx2(const X&... x) { Loop::template run<32>(x...); }
+#endif
+template <typename Loop, typename... X>
+__attribute__((flatten)) void run_for_any(const X&... x) { Loop::template run<16>(x...); }
+template <typename Loop, typename... X>
+void run_widest(const X&... x) {
+#ifdef PUMPGAN_AVX512
+  if (vector_bytes() == 64) return run_for_avx512<Loop>(x...);
+  if (vector_bytes() == 32) return run_for_avx2<Loop>(x...);
+#endif
+  run_for_any<Loop>(x...);
 }
 
 // Scratch memory. It begins on a cache line: a load of the widest vector that straddles two takes twice as long.

@@ -1,6 +1,6 @@
 // A filter step is a weighted sum of rows: of the image's rows on the vertical axis, and of one line's shifted copies
 // on the horizontal one. Both run along memory, so one loop, vectorised, does all the arithmetic. What StyleGAN2 asks
-// for most, four taps over many neighbouring channels, keeps those sums in registers instead: `fused_row`. Planes of
+// for most, four taps over many neighbouring channels, keeps those sums in registers instead: `FusedLoop`. Planes of
 // short rows, and any by two-dimensional taps, are filtered on a sheet.
 #include "upfirdn2d/upfirdn2d.h"
 
@@ -80,28 +80,31 @@ struct FusedRow {
 
 // A row of y, a block of channels at a time.
 template <typename T, int reach, int up, int down, int late>
-PUMPGAN_EVERY_ISA void fused_row(const Upfirdn2dArgs& args, const FusedRow<T, reach, up>& row, int64_t low) {
-  using A = typename Wide<T>::type;
-  constexpr int64_t kElements = Block<T>::kElements;
-  const int64_t pixel = args.pixel, in = args.columns.in, out = args.columns.out;
-  A vertical[reach], horizontal[up][reach];
-  for (int m = 0; m < reach; ++m) {
-    vertical[m] = row.vertical[m];
-    for (int p = 0; p < up; ++p) horizontal[p][m] = row.horizontal[p][m];
+struct FusedLoop {
+  template <int kBytes>
+  static inline void run(const Upfirdn2dArgs& args, const FusedRow<T, reach, up>& row, int64_t low) {
+    using A = typename Wide<T>::type;
+    using B = Block<T, kBytes>;
+    const int64_t pixel = args.pixel, in = args.columns.in, out = args.columns.out;
+    A vertical[reach], horizontal[up][reach];
+    for (int m = 0; m < reach; ++m) {
+      vertical[m] = row.vertical[m];
+      for (int p = 0; p < up; ++p) horizontal[p][m] = row.horizontal[p][m];
+    }
+    for (int64_t first = 0; first < pixel; first += B::kElements) {
+      const int64_t channel = std::min(first, pixel - B::kElements);  // the last block may overlap the one before
+      const T* rows[reach];
+      for (int m = 0; m < reach; ++m) rows[m] = row.rows[m] + channel;
+      T* y = row.y + channel;
+      const auto read = [&](int m, int64_t column, B& x) {
+        x.load(rows[m] + column * pixel);
+        if (m >= reach - down) __builtin_prefetch(rows[m] + (down * in + column) * pixel);  // the next row's
+      };
+      slide<B, reach, up, down, late>(vertical, horizontal, low, in, out, read,
+                                      [&](int64_t j, const B& sum) { sum.store(y + j * pixel); });
+    }
   }
-  for (int64_t first = 0; first < pixel; first += kElements) {
-    const int64_t channel = std::min(first, pixel - kElements);  // the last block may overlap the one before
-    const T* rows[reach];
-    for (int m = 0; m < reach; ++m) rows[m] = row.rows[m] + channel;
-    T* y = row.y + channel;
-    const auto read = [&](int m, int64_t column, Block<T>& x) {
-      x.load(rows[m] + column * pixel);
-      if (m >= reach - down) __builtin_prefetch(rows[m] + (down * in + column) * pixel);  // the next row of y needs it
-    };
-    slide<T, reach, up, down, late>(vertical, horizontal, low, in, out, read,
-                                    [&](int64_t j, const Block<T>& sum) { sum.store(y + j * pixel); });
-  }
-}
+};
 
 // Plan -----------------------------------------------------------------------------------------------------
 
@@ -266,7 +269,7 @@ void fused(const Upfirdn2dArgs& args, const Plan<T>& plan) {
         row.vertical[m] = plan.vertical[all.tap + m * up];
       }
       row.y = static_cast<T*>(args.y) + index * args.columns.out * args.pixel;
-      fused_row<T, reach, up, down, late>(args, row, plan.low);
+      run_widest<FusedLoop<T, reach, up, down, late>>(args, row, plan.low);
     }
   });
 }
@@ -282,7 +285,7 @@ void upfirdn2d(const Upfirdn2dArgs& args) {
   }
   const Plan<T> plan(args);
   const ResampledAxis& h = args.columns;
-  if (args.separable && h.taps == 4 && args.pixel >= Block<T>::kElements) {
+  if (args.separable && h.taps == 4 && args.pixel * int64_t(sizeof(T)) >= vector_bytes()) {
     const auto late = [&] { return reach_of<int64_t>(1, 4, 2, 1, h.before).first - plan.low; };
     if (h.up == 1 && h.down == 1) return fused<T, 4, 1, 1, 0>(args, plan);
     if (h.up == 1 && h.down == 2) return fused<T, 4, 1, 2, 0>(args, plan);

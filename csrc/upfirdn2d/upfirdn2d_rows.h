@@ -51,13 +51,14 @@ inline void sum_of_rows(const In* const* rows, const A* weights, int64_t count, 
   }
 }
 
-// One cache line of T, widened: two vectors of a bfloat16's even and odd elements, so that widening and narrowing are
-// shifts and masks; else one.
-template <typename T>
+// kBytes of T, widened: two vectors of a bfloat16's even and odd elements, so that widening and narrowing are shifts and
+// masks; else one.
+template <typename T, int kBytes>
 struct Block {
   using A = typename Wide<T>::type;
-  typedef A Vector __attribute__((vector_size(64)));
-  static constexpr int64_t kElements = 64 / sizeof(T);
+  typedef A Vector __attribute__((vector_size(kBytes)));
+  typedef uint32_t Bits __attribute__((vector_size(kBytes)));
+  static constexpr int64_t kElements = kBytes / sizeof(T);
   static constexpr int kParts = sizeof(A) / sizeof(T);
   Vector part[kParts];
 
@@ -66,20 +67,18 @@ struct Block {
   }
   inline void load(const T* from) {
     if constexpr (kParts == 1) {
-      std::memcpy(&part[0], from, 64);
+      std::memcpy(&part[0], from, kBytes);
     } else {
-      typedef uint32_t Bits __attribute__((vector_size(64)));
       Bits pairs;
-      std::memcpy(&pairs, from, 64);
+      std::memcpy(&pairs, from, kBytes);
       part[0] = reinterpret_cast<Vector>(pairs << 16);
       part[1] = reinterpret_cast<Vector>(pairs & 0xffff0000u);
     }
   }
   inline void store(T* to) const {
     if constexpr (kParts == 1) {
-      std::memcpy(to, &part[0], 64);
+      std::memcpy(to, &part[0], kBytes);
     } else {  // narrow(), on pairs
-      typedef uint32_t Bits __attribute__((vector_size(64)));
       Bits rounded[2];
       for (int k = 0; k < 2; ++k) {
         const Bits bits = reinterpret_cast<Bits>(part[k]);
@@ -87,7 +86,7 @@ struct Block {
         rounded[k] = part[k] == part[k] ? nearest : Bits{} + 0x7fc00000u;
       }
       const Bits pairs = (rounded[0] >> 16) | (rounded[1] & 0xffff0000u);
-      std::memcpy(to, &pairs, 64);
+      std::memcpy(to, &pairs, kBytes);
     }
   }
   inline void add(A weight, const Block& other) {
@@ -98,6 +97,7 @@ struct Block {
   // gcc makes vectors of comparisons; those of whole vectors it takes apart.
   template <typename F, typename... Others>
   inline void apply(const F& f, const Others&... others) {
+#pragma GCC unroll 2
     for (int k = 0; k < kParts; ++k) {
       Lanes lanes = lanes_of(part[k]);
       [&](const auto&... beside) {
@@ -115,23 +115,14 @@ struct Block {
 
   // Part after part, as wide rows are kept between two steps: kElements values.
   inline void load_parts(const A* from) {
-    for (int k = 0; k < kParts; ++k) std::memcpy(&part[k], from + k * kLanes, 64);
+    for (int k = 0; k < kParts; ++k) std::memcpy(&part[k], from + k * kLanes, kBytes);
   }
   inline void store_parts(A* to) const {
-    for (int k = 0; k < kParts; ++k) std::memcpy(to + k * kLanes, &part[k], 64);
-  }
-  // n values, a multiple of kElements, from their order in memory into that of parts, and back.
-  static void to_parts(const A* from, int64_t n, A* to) {
-    for (int64_t i = 0; i < n; i += kElements)
-      for (int64_t j = 0; j < kElements; ++j) to[i + j % kParts * kLanes + j / kParts] = from[i + j];
-  }
-  static void from_parts(const A* from, int64_t n, A* to) {
-    for (int64_t i = 0; i < n; i += kElements)
-      for (int64_t j = 0; j < kElements; ++j) to[i + j] = from[i + j % kParts * kLanes + j / kParts];
+    for (int k = 0; k < kParts; ++k) std::memcpy(to + k * kLanes, &part[k], kBytes);
   }
 
  private:
-  static constexpr int kLanes = 64 / sizeof(A);
+  static constexpr int kLanes = kBytes / sizeof(A);
   struct Lanes {
     A of[kLanes];
   };
@@ -148,20 +139,36 @@ struct Block {
   }
 };
 
+// n values, whole blocks of the widest vectors, from their order in memory into that of parts, and back.
+template <typename T>
+inline int64_t place_in_parts(int64_t i) {
+  constexpr int64_t kParts = sizeof(typename Wide<T>::type) / sizeof(T);
+  const int64_t elements = vector_bytes() / int64_t(sizeof(T)), inside = i % elements;
+  return i - inside + inside % kParts * (elements / kParts) + inside / kParts;
+}
+template <typename T, typename A>
+void to_parts(const A* from, int64_t n, A* to) {
+  for (int64_t i = 0; i < n; ++i) to[place_in_parts<T>(i)] = from[i];
+}
+template <typename T, typename A>
+void from_parts(const A* from, int64_t n, A* to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = from[place_in_parts<T>(i)];
+}
+
 // A block of channels of a row of y: slides along the columns of x with the last few vertical sums in registers. Every
 // sample of y meets `reach` samples of x along each axis, of phase 0 from column `low` on; phase 1 begins `late` later.
 // read(m, column, block) loads what the m-th row of x holds there; emit(j, sum) takes column j of y.
-template <typename T, int reach, int up, int down, int late, typename Read, typename Emit>
-inline void slide(const typename Wide<T>::type (&vertical)[reach], const typename Wide<T>::type (&horizontal)[up][reach],
-                  int64_t low, int64_t in, int64_t out, const Read& read, const Emit& emit) {
+template <typename Block, int reach, int up, int down, int late, typename Read, typename Emit>
+inline void slide(const typename Block::A (&vertical)[reach], const typename Block::A (&horizontal)[up][reach], int64_t low,
+                  int64_t in, int64_t out, const Read& read, const Emit& emit) {
   constexpr int kWindow = reach + late;
-  Block<T> window[kWindow];
-  const auto enter = [&](int64_t column, Block<T>& sum) {
+  Block window[kWindow];
+  const auto enter = [&](int64_t column, Block& sum) {
     sum.clear();
     if (column < 0 || column >= in) return;
 #pragma GCC unroll 4
     for (int m = 0; m < reach; ++m) {
-      Block<T> x;
+      Block x;
       read(m, column, x);
       sum.add(vertical[m], x);
     }
@@ -173,7 +180,7 @@ inline void slide(const typename Wide<T>::type (&vertical)[reach], const typenam
     for (int w = kWindow - down; w < kWindow; ++w) enter(column++, window[w]);
     for (int p = 0; p < up; ++p) {
       if (j + p >= out) break;
-      Block<T> sum;
+      Block sum;
       sum.clear();
       for (int m = 0; m < reach; ++m) sum.add(horizontal[p][m], window[m + p * late]);
       emit(j + p, sum);
