@@ -103,9 +103,13 @@ def main(device, rounds, compiled, against, path):
             contest(f"epilogue {n} {c} {side}px {name}", contenders, tensors, EPILOGUE_COPIES)
         for n, c, side in BLURRED_EPILOGUES[device]:
             x = torch.randn(n, c, side + 1, side + 1, device=device, dtype=dtype)
-            contenders = {"pumpgan": fused_blur, "two operators": two_operators, "torch": plain_blur}
-            tensors = leaves(device, x, (n, c), (n, 1, side, side), (c,))
-            contest(f"blurred epilogue {n} {c} {side}px {name}", contenders, tensors, EPILOGUE_COPIES)
+            tensors, title = leaves(device, x, (n, c), (n, 1, side, side), (c,)), f"{n} {c} {side}px {name}"
+            contenders = {"pumpgan": fused_blur, "torch": plain_blur}
+            contest(f"blurred epilogue {title}", contenders, tensors, EPILOGUE_COPIES)
+            # Apart: whoever runs after torch finds the caches cold, and the next one warm.
+            rows.extend(
+                compare(f"one by one {title}", {"pumpgan": fused_blur, "two": two_operators}, tensors, device, rounds)
+            )
         speed = product_speed(device, dtype)
         for n, i, o, side, up in LAYERS[device]:
             x = torch.randn(n, i, side, side, device=device, dtype=dtype)
