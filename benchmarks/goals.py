@@ -141,8 +141,8 @@ WHY = {
     "copy's time or little more, and a ratio of 4 would mean beating a copy. On small ones a call's fixed cost shows.",
     "bias_act, forward and backward": "The least is 2.5 copies, ours takes 2.5 to 3.6 of them on large layers; the "
     "smallest, of 8x8 pixels, are calls more than work.",
-    "upfirdn2d, blur, channels-last": "Met at 128 px; layers of 8 and 32 px stay in the cache, for plain torch too, and "
-    "a call's fixed cost shows.",
+    "upfirdn2d, blur, channels-last": "Met at 128 px; layers of 8 and 32 px stay in the cache, for plain torch too, "
+    "and a call's fixed cost shows.",
     "upfirdn2d, halving, channels-last": "As for blurring.",
     "upfirdn2d, blur, NCHW": "Small planes are copied onto and off a padded sheet, on which vectors run over many "
     "rows. The networks run channels-last.",
