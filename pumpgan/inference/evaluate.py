@@ -10,7 +10,8 @@ import torch
 
 from pumpgan.data.dataset import Dataset
 from pumpgan.data.packed import Packed, pack
-from pumpgan.inference.generate import TrainedGenerator, matching_dataset
+from pumpgan.inference.generate import matching_dataset
+from pumpgan.inference.samples import TrainedGenerator
 from pumpgan.metrics import images as image_metrics
 from pumpgan.metrics import labels as label_metrics
 from pumpgan.metrics.extractors import Extractor, load_extractor

@@ -13,7 +13,7 @@ from pumpgan.cli.evaluate import evaluate as command
 from pumpgan.data.dataset import PART_CLASSES, Entry
 from pumpgan.data.writer import DatasetWriter
 from pumpgan.inference.evaluate import default_count, evaluate
-from pumpgan.inference.generate import TrainedGenerator
+from pumpgan.inference.samples import TrainedGenerator
 from pumpgan.metrics import images
 from pumpgan.metrics.extractors import load_extractor
 from pumpgan.train.config import SemganConfig, Stylegan2AdaConfig

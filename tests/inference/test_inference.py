@@ -10,7 +10,8 @@ from plates import SMALL, pumpgan
 from pumpgan.data.check import check
 from pumpgan.data.dataset import Dataset
 from pumpgan.inference.evaluate import evaluate
-from pumpgan.inference.generate import TrainedGenerator, generate
+from pumpgan.inference.generate import generate
+from pumpgan.inference.samples import TrainedGenerator
 
 
 @pytest.fixture(scope="module")

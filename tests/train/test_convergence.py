@@ -7,7 +7,7 @@ import pytest
 import torch
 from plates import PLATE_COLOURS
 
-from pumpgan.inference.generate import TrainedGenerator
+from pumpgan.inference.samples import TrainedGenerator
 from pumpgan.train.loop import Goal
 from pumpgan.train.presets import configured
 from pumpgan.train.run import start

@@ -13,7 +13,7 @@ from pumpgan.cli.main import main
 from pumpgan.data.dataset import Dataset, Entry
 from pumpgan.data.importers.nvidia_zip import CLASSES
 from pumpgan.data.writer import DatasetWriter
-from pumpgan.inference.generate import TrainedGenerator
+from pumpgan.inference.samples import TrainedGenerator
 from pumpgan.train.checkpoint import latest
 from pumpgan.train.nvidia_networks import convert
 from pumpgan.train.record import RunRecord

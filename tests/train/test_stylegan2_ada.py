@@ -15,7 +15,8 @@ from pumpgan.cli.train import networks_config, train
 from pumpgan.data.dataset import Dataset, Entry
 from pumpgan.data.packed import pack
 from pumpgan.data.writer import DatasetWriter
-from pumpgan.inference.generate import TrainedGenerator, generate
+from pumpgan.inference.generate import generate
+from pumpgan.inference.samples import TrainedGenerator
 from pumpgan.train import checkpoint as checkpoints
 from pumpgan.train import gan as gan_module
 from pumpgan.train.config import Stylegan2AdaConfig
