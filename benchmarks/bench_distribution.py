@@ -20,8 +20,10 @@ from pumpgan.inference.evaluate import evaluate
 from pumpgan.ops import implementation
 from pumpgan.train.checkpoint import FILES, latest
 from pumpgan.train.config import SemganConfig
+from pumpgan.train.gan_job import GanJob
 from pumpgan.train.loop import Goal
-from pumpgan.train.run import RunRecord, build, held, load_data, proceed
+from pumpgan.train.record import RunRecord
+from pumpgan.train.run import held, proceed
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 COLUMNS = {
@@ -47,15 +49,16 @@ def branch(warm: Path, out: Path, variant: str, images: int) -> None:
     config = with_fields(replace(record.config, dist_start="0"), variant)
     goal = Goal(steps=checkpoint.step + images // config.batch)
     record = replace(record, config=config, goal=goal)
-    training = load_data(record.data, record.unlabelled, config)
-    gan = build(record, training, torch.device(record.device))
+    job = GanJob(record.data, record.unlabelled, config)
+    job.settle(config, torch.device(record.device))
+    gan = job.build(record, torch.device(record.device))
     networks, rest = (checkpoint.tensors(name) for name in FILES)
     rest |= {f"control.{name}": value for name, value in gan.control.state.items()}  # nothing remembered
     gan.load_tensors(networks, rest, checkpoint.step)
     out.mkdir(parents=True)
     with held(out):
         record.write(out)
-        proceed(record, gan, training, out, seconds=0.0, say=click.echo, quiet=True)
+        proceed(record, job, gan, out, seconds=0.0, say=click.echo, quiet=True)
 
 
 def row(name: str, side: str, figures: dict[str, Any]) -> str:

@@ -31,7 +31,8 @@ from pumpgan.ops import implementation
 from pumpgan.train.allocator import keep_freed_memory
 from pumpgan.train.config import GanConfig, SemganConfig
 from pumpgan.train.distribution import ShareControl
-from pumpgan.train.gan import Gan, Step, Task, name_of, take_step
+from pumpgan.train.gan import Gan, Step
+from pumpgan.train.learner import Task, name_of, take_step
 from pumpgan.train.precision import DTYPES, resolve
 from pumpgan.train.presets import MODELS, configured, settled
 from pumpgan.train.semgan import Semgan

@@ -11,7 +11,8 @@ from pumpgan.losses.distribution import ShareTarget
 from pumpgan.models.discriminators import signed_one_hot
 from pumpgan.train.config import SemganConfig
 from pumpgan.train.distribution import ShareControl
-from pumpgan.train.gan import Step, Task
+from pumpgan.train.gan import Step
+from pumpgan.train.learner import Task
 from pumpgan.train.semgan import Semgan
 from pumpgan.train.training_data import TrainingData
 

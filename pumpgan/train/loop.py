@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from torch import Tensor
 from pumpgan.data.stream import Stream
 from pumpgan.ops.choice import choices
 from pumpgan.train.checkpoint import latest, save_checkpoint, versions, write_state
-from pumpgan.train.gan import NEVER, Gan, take_step
 from pumpgan.train.journal import Journal
+from pumpgan.train.learner import NEVER, Learner, Looks, take_step
 from pumpgan.train.seeds import derived_seed
 
 LOG_EVERY = 16  # steps; the device is asked for its flags and figures only then
@@ -48,30 +48,27 @@ class Interrupted(Exception):
 
 
 def train(
-    gan: Gan,
+    learner: Learner,
     *streams: Stream,
     run: Path,
     goal: Goal,
     journal: Journal,
     digest: str,
-    sample: Callable[[Gan], list[str]],
-    measure: Callable[[Gan], object] = lambda gan: None,
+    looks: Looks,
 ) -> None:
-    """Trains to `goal` from wherever `gan` stands; a grid and a checkpoint at the start, every 5 minutes, at the end.
+    """To `goal` from where `learner` stands; a grid and a checkpoint at the start, every 5 minutes, at the end.
 
-    streams: what `gan.step_of` takes a batch of each of.
-    sample: draws a sample sheet into the run folder and returns warnings about what it shows.
-    measure: looks at each checkpoint but the first weights; not on the way out, where a signal leaves little time.
+    streams: what `learner.step_of` takes a batch of each of.
     Raises Interrupted on SIGTERM and Ctrl-C, ValueError when a loss or gradient is not finite.
     """
-    config = gan.config
+    config = learner.config
 
     def save(*, finished: bool, leaving: bool = False) -> None:
-        check_finite(gan, run)
+        check_finite(learner, run)
         journal.flush()
         state = {
-            "step": gan.step,
-            "images": gan.images,
+            "step": learner.step,
+            "images": learner.images,
             "seconds": journal.seconds,
             "finished": finished,
             "threads": torch.get_num_threads(),
@@ -79,54 +76,52 @@ def train(
             "digest": digest,
             "choices": choices(),
         }
-        every = max(1, config.snapshot_kimg * 1000 // config.batch)
-        crossed = gan.step // every > saved_step // every
-        save_checkpoint(run, *gan.tensors(), state, snapshot=crossed)
-        warnings = sample(gan) + gan.alarms()  # after the checkpoint, which matters more
+        save_checkpoint(run, *learner.tensors(), state, snapshot=learner.snapshot_due(saved_step))
+        warnings = looks.sample(learner) + learner.alarms()  # after the checkpoint, which matters more
         if warnings:
-            journal.warn(gan.step, warnings)
-        if gan.step and not leaving:
-            measure(gan)
+            journal.warn(learner.step, warnings)
+        if learner.step and not leaving:
+            looks.measure(learner)
 
-    saved_step = gan.step
+    saved_step = learner.step
     last = latest(run)
-    if last is None or last.step != gan.step:
+    if last is None or last.step != learner.step:
         save(finished=False)
     saved_time = time.monotonic()
     scalars: dict[str, Tensor] = {}
     with signals() as received:
-        done = goal.reached(gan.step, journal.elapsed)
+        done = goal.reached(learner.step, journal.elapsed) or learner.converged
         while not done:
-            torch.manual_seed(derived_seed(config.seed, "step", gan.step))  # a resumed run draws what this one does
-            batches = [stream(gan.step) for stream in streams]
-            scalars |= take_step(gan, gan.step_of(*batches))  # what came less often stays in
-            done = goal.reached(gan.step, journal.elapsed)
+            torch.manual_seed(derived_seed(config.seed, "step", learner.step))  # a resumed run draws what this one does
+            batches = [stream(learner.step) for stream in streams]
+            scalars |= take_step(learner, learner.step_of(*batches))  # what came less often stays in
+            done = goal.reached(learner.step, journal.elapsed) or learner.converged
             journal.advance(goal.minutes)
-            if gan.step % LOG_EVERY == 0 or done:
-                check_finite(gan, run)
-                journal.log(gan.step, figures(gan, scalars), "loss/generator")
+            if learner.step % LOG_EVERY == 0 or done:
+                check_finite(learner, run)
+                journal.log(learner.step, figures(learner, scalars), learner.MAIN)
             if received or (time.monotonic() - saved_time > SAVE_EVERY and not done):
-                with journal.aside(gan.step, "seconds/checkpoint"):
+                with journal.aside(learner.step, "seconds/checkpoint"):
                     save(finished=False, leaving=bool(received))
-                saved_step, saved_time = gan.step, time.monotonic()
+                saved_step, saved_time = learner.step, time.monotonic()
             if received:
                 raise Interrupted(received[0])
-        if gan.step == saved_step:
-            mark_finished(run, gan.step)
+        if learner.step == saved_step:
+            mark_finished(run, learner.step)
         else:
             save(finished=True)
 
 
-def figures(gan: Gan, scalars: dict[str, Tensor]) -> dict[str, float]:
+def figures(learner: Learner, scalars: dict[str, Tensor]) -> dict[str, float]:
     """What a log line holds: the phases' scalars, and what the model adds."""
-    return {name: float(value) for name, value in scalars.items()} | gan.figures()
+    return {name: float(value) for name, value in scalars.items()} | learner.figures()
 
 
-def check_finite(gan: Gan, run: Path) -> None:
-    bad = gan.first_bad_step.tolist()
+def check_finite(learner: Learner, run: Path) -> None:
+    bad = learner.first_bad_step.tolist()
     if min(bad) == NEVER:
         return
-    step, phase = min(bad), gan.phase_names[bad.index(min(bad))]
+    step, phase = min(bad), learner.phase_names[bad.index(min(bad))]
     last = latest(run)
     good = f"the last good checkpoint is {last.path}" if last else "no checkpoint was reached"
     raise ValueError(f"step {step}: loss or gradient of phase {phase} is not finite; training stops; {good}")

@@ -23,7 +23,8 @@ from pumpgan.models.layers import ACTIVATION_CLAMP, EqualConv2d, Heads, StyledCo
 from pumpgan.ops import implementation
 from pumpgan.train.checkpoint import save_checkpoint, versions
 from pumpgan.train.config import Stylegan2AdaConfig
-from pumpgan.train.gan import Task, build_generator, widths_of
+from pumpgan.train.gan import build_generator, widths_of
+from pumpgan.train.learner import Task
 from pumpgan.train.loop import Goal
 from pumpgan.train.nvidia_pickle import Network, NvidiaPickle, read_nvidia_pickle
 from pumpgan.train.presets import settled

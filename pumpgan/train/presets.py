@@ -6,12 +6,12 @@ Knows no torch, so the command line answers --help at once.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pumpgan.data.names import suggestion
-from pumpgan.train.config import GanConfig, SemganConfig, Stylegan2AdaConfig
+from pumpgan.train.config import RunConfig, SemganConfig, Stylegan2AdaConfig
 
-Config = TypeVar("Config", bound=GanConfig)
+Config = TypeVar("Config", bound=RunConfig)
 
 TINY = dict(
     resolution=32,
@@ -57,18 +57,21 @@ class Model:
     """What is known of a model before torch is loaded.
 
     goal: (preset, settled configuration) -> steps at which a run ends if the user states no goal.
+    learns_labels: whether it knows the classes of pixels. draws: whether it draws images.
     """
 
-    config: type[GanConfig]
+    config: type[Any]
     presets: dict[str, dict]
-    goal: Callable[[str, GanConfig], int]
+    goal: Callable[[str, Any], int]
+    learns_labels: bool = False
+    draws: bool = False
 
 
-def semgan_goal(preset: str, config: GanConfig) -> int:
+def semgan_goal(preset: str, config: RunConfig) -> int:
     return {"tiny": math.ceil(TINY_IMAGES / config.batch), "full": FULL_STEPS, "thesis": 140_000}[preset]
 
 
-def stylegan2_ada_goal(preset: str, config: GanConfig) -> int:
+def stylegan2_ada_goal(preset: str, config: RunConfig) -> int:
     """`thesis`: 18.9 million images."""
     if preset == "full":
         return FULL_STEPS
@@ -76,8 +79,8 @@ def stylegan2_ada_goal(preset: str, config: GanConfig) -> int:
 
 
 MODELS: dict[str, Model] = {
-    "semgan": Model(SemganConfig, SEMGAN_PRESETS, semgan_goal),
-    "stylegan2-ada": Model(Stylegan2AdaConfig, STYLEGAN2_ADA_PRESETS, stylegan2_ada_goal),
+    "semgan": Model(SemganConfig, SEMGAN_PRESETS, semgan_goal, learns_labels=True, draws=True),
+    "stylegan2-ada": Model(Stylegan2AdaConfig, STYLEGAN2_ADA_PRESETS, stylegan2_ada_goal, draws=True),
 }
 
 
@@ -98,14 +101,15 @@ ARCHITECTURE = (
 TRANSFER = dict(ema_ramp=0.0, augment_kimg=100.0)  # as StyleGAN2-ADA's published code goes on from trained networks
 
 
-def configured(model: str, preset: str, stated: dict, networks: GanConfig | None = None) -> GanConfig:
+def configured(model: str, preset: str, stated: dict, networks: RunConfig | None = None) -> RunConfig:
     """The preset's values, replaced by whatever is `stated`.
 
     networks: the configuration of the run whose networks are taken over, and with them the shape of all networks.
     """
     values = {**MODELS[model].presets[preset]}
     if networks is not None:
-        values |= {name: getattr(networks, name) for name in ARCHITECTURE if hasattr(networks, name)} | TRANSFER
+        values |= {name: getattr(networks, name) for name in ARCHITECTURE if hasattr(networks, name)}
+        values |= TRANSFER if MODELS[model].draws else {}
     values |= stated
     if (model, preset) == ("semgan", "thesis") and "ema_images" not in stated:
         values["ema_images"] = (
@@ -137,7 +141,7 @@ def settled(config: Config, size: tuple[int, int]) -> Config:
     )
 
 
-def config_from_json(model: str, values: dict) -> GanConfig:
+def config_from_json(model: str, values: dict) -> RunConfig:
     """ValueError where a stored configuration is of an unknown model or has a field that this version does not know."""
     if model not in MODELS:
         raise ValueError(f"config: unknown model {model!r}{suggestion(model, list(MODELS))}")

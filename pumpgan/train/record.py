@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pumpgan.train.checkpoint import versions
-from pumpgan.train.config import GanConfig, SemganConfig
-from pumpgan.train.gan import Task
+from pumpgan.train.config import SemganConfig
+from pumpgan.train.learner import Task
 from pumpgan.train.loop import Goal
-from pumpgan.train.presets import config_from_json
+from pumpgan.train.presets import MODELS, config_from_json
 
 FORMAT = 2
 
@@ -24,7 +24,7 @@ class RunRecord:
 
     model: str
     preset: str
-    config: GanConfig
+    config: Any
     data: tuple[str, ...]
     unlabelled: tuple[str, ...]
     class_table: tuple[dict[str, Any], ...]
@@ -45,7 +45,8 @@ class RunRecord:
 
     @property
     def task(self) -> Task:
-        return Task(self.size, self.channels, self.classes if self.draws_labels else (), self.conditions)
+        classes = self.classes if MODELS[self.model].learns_labels else ()
+        return Task(self.size, self.channels, classes, self.conditions)
 
     @property
     def draws_labels(self) -> bool:

@@ -6,31 +6,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from pumpgan.data.dataset import Dataset
 from pumpgan.data.writer import check_new
-from pumpgan.losses.distribution import ShareTarget
-from pumpgan.metrics.extractors import Extractor
 from pumpgan.ops import implementation
 from pumpgan.ops.choice import pin
 from pumpgan.train.allocator import keep_freed_memory
 from pumpgan.train.checkpoint import FILES, latest, versions
-from pumpgan.train.config import GanConfig, SemganConfig
-from pumpgan.train.distribution import ShareControl, skipped_classes
-from pumpgan.train.gan import Gan
+from pumpgan.train.config import RunConfig
+from pumpgan.train.gan_job import GanJob
+from pumpgan.train.job import Job
 from pumpgan.train.journal import Journal
+from pumpgan.train.learner import Learner
 from pumpgan.train.loop import Goal, train
-from pumpgan.train.precision import DTYPES, resolve
-from pumpgan.train.presets import MODELS, settled
-from pumpgan.train.quality import Quality, default_count, metric_extractor
+from pumpgan.train.presets import MODELS
 from pumpgan.train.record import RunRecord
-from pumpgan.train.samples import Sampler
-from pumpgan.train.semgan import Semgan
-from pumpgan.train.stylegan2_ada import Stylegan2Ada
-from pumpgan.train.training_data import TrainingData, load_data
+
+JOBS: dict[str, type[Job]] = {
+    "semgan": GanJob,
+    "stylegan2-ada": GanJob,
+}
 
 
 def of_own_size(stated: dict, data: Sequence[str | Path]) -> dict:
@@ -40,7 +37,7 @@ def of_own_size(stated: dict, data: Sequence[str | Path]) -> dict:
 
 
 def start(
-    config: GanConfig,
+    config: RunConfig,
     *,
     preset: str,
     data: Sequence[str | Path],
@@ -51,7 +48,7 @@ def start(
     networks: Path | None = None,
     say=print,
     quiet: bool = False,
-) -> Gan:
+) -> Learner:
     """Begins a run in the folder `run`, absent or empty, and trains it to `goal` (None: the preset's).
 
     networks: a run of the same model whose networks this one begins with. What can be wrong with the input shows before
@@ -60,39 +57,35 @@ def start(
     check_new(run)
     paths = absolute(data), absolute(unlabelled)
     model = model_of(config)
-    training = load_data(*paths, config)
-    config = settled(config, training.size)
-    inception = str(Path(config.inception).resolve()) if config.inception else ""
-    config = replace(config, precision=resolve(config.precision, device), inception=inception)
-    extractor = metric_extractor(config, device)
-    if extractor and config.metric_count < 0:  # settled once: a distance depends on the number of images
-        config = replace(config, metric_count=default_count(training, extractor))
+    job = JOBS[model](*paths, config)
+    config = job.settle(config, device)
+    goal = goal.in_steps(config.batch) if goal else Goal(MODELS[model].goal(preset, config))
+    job.check_goal(config, goal.steps)
     record = RunRecord(
         model,
         preset,
         config,
         *paths,
-        tuple(asdict(c) for c in training.images.classes),
-        training.size,
-        training.images.images.shape[1],
-        training.images.flips,
-        training.digest,
+        tuple(asdict(c) for c in job.classes),
+        job.size,
+        job.channels,
+        job.flips,
+        job.digest,
         device.type,
-        goal.in_steps(config.batch) if goal else Goal(MODELS[model].goal(preset, config)),
+        goal,
         implementation.in_use(),
-        training.condition_names,
-        training.condition_counts,
+        job.condition_names,
+        job.condition_counts,
         str(networks.resolve()) if networks else None,
     )
-    gan = build(record, training, device)
-    if networks:
-        begin_with(networks, gan, record)
+    learner = job.build(record, device)
+    begin(record, job, learner)
     check_new(run)  # once more: reading the data took its time
     run.mkdir(parents=True, exist_ok=True)
     with held(run):
         record.write(run)
-        proceed(record, gan, training, run, extractor, seconds=0.0, say=say, quiet=quiet)
-    return gan
+        proceed(record, job, learner, run, seconds=0.0, say=say, quiet=quiet)
+    return learner
 
 
 def resume(
@@ -157,31 +150,31 @@ def resume_held(
         torch.set_num_threads(int(checkpoint.state["threads"]))
         pin(checkpoint.state.get("choices", {}))  # the kernels it ran on, whatever is faster by now
     try:
-        training = load_data(record.data, record.unlabelled, record.config)
+        job = JOBS[record.model](record.data, record.unlabelled, record.config)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; a set that was moved is named anew with --data (or --unlabelled)") from error
-    if training.digest != record.digest:
+    if job.digest != record.digest:
         raise ValueError(
             f"{run}: {', '.join(record.data)} no longer holds the images and labels that this run began with"
         )
     try:
-        extractor = metric_extractor(record.config, device)
+        job.settle(record.config, device)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; a file that was moved is named anew with --inception") from error
-    gan = build(record, training, device)
-    if not checkpoint and record.networks:
-        begin_with(Path(record.networks), gan, record)
+    learner = job.build(record, device)
+    if not checkpoint:
+        begin(record, job, learner)
     seconds = 0.0
     if checkpoint:
         networks, rest = (checkpoint.tensors(name) for name in FILES)
         try:
-            gan.load_tensors(networks, rest, checkpoint.step)
+            learner.load_tensors(networks, rest, checkpoint.step)
         except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(f"{checkpoint.path}: does not fit {run / 'config.json'} ({error})") from error
         seconds = float(checkpoint.state["seconds"])
     record.write(run)
-    say(f"taking up {run} at step {gan.step}")
-    proceed(record, gan, training, run, extractor, seconds=seconds, say=say, quiet=quiet)
+    say(f"taking up {run} at step {learner.step}")
+    proceed(record, job, learner, run, seconds=seconds, say=say, quiet=quiet)
     return True
 
 
@@ -203,20 +196,18 @@ def held(run: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def model_of(config: GanConfig) -> str:
+def model_of(config: RunConfig) -> str:
     return next(name for name, model in MODELS.items() if model.config is type(config))
 
 
-def build(record: RunRecord, training: TrainingData, device: torch.device) -> Gan:
-    config, dtype = record.config, DTYPES[record.config.precision]
-    if isinstance(config, SemganConfig) and training.labelled is not None:
-        real = ShareTarget.of(training.labelled.labels, len(record.classes))
-        control = ShareControl(config, real, list(record.classes), device)
-        return Semgan(config, record.task, control, device, dtype)
-    return Stylegan2Ada(config, record.task, device, dtype)
+def begin(record: RunRecord, job: Job, learner: Learner) -> None:
+    """What precedes a run's first step."""
+    job.begin(record, learner)
+    if record.networks:
+        begin_with(Path(record.networks), learner, record)
 
 
-def begin_with(networks: Path, gan: Gan, record: RunRecord) -> None:
+def begin_with(networks: Path, learner: Learner, record: RunRecord) -> None:
     """Loads the newest networks of another run; ValueError where that run's are of another kind."""
     other = RunRecord.read(networks)
     if other.model != record.model or other.task != record.task:
@@ -227,7 +218,7 @@ def begin_with(networks: Path, gan: Gan, record: RunRecord) -> None:
     checkpoint = latest(networks)
     if checkpoint is None:
         raise ValueError(f"--networks {networks}: has no checkpoint yet")
-    theirs, (ours, _) = checkpoint.tensors(FILES[0]), gan.tensors()
+    theirs, (ours, _) = checkpoint.tensors(FILES[0]), learner.tensors()
     shapes = [{name: tuple(tensor.shape) for name, tensor in tensors.items()} for tensors in (theirs, ours)]
     if shapes[0] != shapes[1]:
         name = next(name for name in sorted(shapes[0] | shapes[1]) if shapes[0].get(name) != shapes[1].get(name))
@@ -235,7 +226,7 @@ def begin_with(networks: Path, gan: Gan, record: RunRecord) -> None:
             f"--networks {networks}: its networks are of other widths or depths: {name} is {shapes[0].get(name)} there "
             f"and {shapes[1].get(name)} here; leave these options to that run"
         )
-    gan.load_networks(theirs)
+    learner.load_networks(theirs)
 
 
 def description(record: RunRecord) -> str:
@@ -246,70 +237,27 @@ def description(record: RunRecord) -> str:
     return ", ".join([f"{record.size[1]}x{record.size[0]} px", f"{record.channels} channels", *parts])
 
 
-def proceed(
-    record: RunRecord,
-    gan: Gan,
-    training: TrainingData,
-    run: Path,
-    extractor: Extractor | None,
-    *,
-    seconds: float,
-    say,
-    quiet: bool,
-) -> None:
+def proceed(record: RunRecord, job: Job, learner: Learner, run: Path, *, seconds: float, say, quiet: bool) -> None:
     config = record.config
     keep_freed_memory()
-    for line in introduction(record, gan, training):
+    for line in [*job.introduction(record, learner), *surroundings(record)]:
         say(line)
-    streams = training.streams(config, gan.device)
-    journal = Journal(run, step=gan.step, goal=record.goal.steps, batch=config.batch, seconds=seconds, quiet=quiet)
+    streams = job.streams(config, learner.device)
+    journal = Journal(run, step=learner.step, goal=record.goal.steps, batch=config.batch, seconds=seconds, quiet=quiet)
     try:
-        looks: dict[str, Any] = dict(sample=Sampler(run, journal, training))
-        if extractor:
-            looks["measure"] = Quality(run, journal, training, extractor, config)
-        train(gan, *streams, run=run, goal=record.goal, journal=journal, digest=training.digest, **looks)
+        looks = job.looks(run, journal, config)
+        train(learner, *streams, run=run, goal=record.goal, journal=journal, digest=job.digest, looks=looks)
     finally:
         journal.close()
 
 
-def introduction(record: RunRecord, gan: Gan, training: TrainingData) -> list[str]:
-    """What is about to run, in a few lines; nothing is chosen in silence."""
+def surroundings(record: RunRecord) -> list[str]:
+    """What the run runs on, and began with."""
     config = record.config
-    size = f"{record.size[1]}x{record.size[0]}"
-    parameters = {name: count(getattr(gan, name)) for name in gan.NETWORKS if name != "averaged"}
-    labelled = f", {len(training.labelled)} of them with labels" if training.labelled else ""
     lines = [
-        f"{record.model}, preset {record.preset}: {size}{of_data(record)}, {len(training.images)} images{labelled}",
-        ", ".join(f"{name.replace('_', ' ')} {n / 1e6:.2f} M" for name, n in parameters.items()) + " parameters",
         f"operators {implementation.in_use()}, {config.precision} features, {record.device}, "
-        f"{torch.get_num_threads()} threads, batch {config.batch}",
+        f"{torch.get_num_threads()} threads, batch {config.batch}"
     ]
     if record.networks:
         lines.append(f"begins with the networks of {record.networks}")
-    if record.conditions:
-        counted = zip(record.conditions, record.condition_counts, strict=True)
-        lines.append(f"image labels: {', '.join(f'{name} ({n})' for name, n in counted)}")
-    if config.augment == "ada":
-        lines.append(f"augmentation {config.augment_pipe}, its probability adapts, at most {config.augment_most:g}")
-    elif config.augment == "fixed":
-        lines.append(f"augmentation {config.augment_pipe} with probability {config.augment_p:g}")
-    if isinstance(gan, Semgan) and gan.config.dist_loss:
-        control = gan.control
-        named = [record.classes[c] for c in control.chosen]
-        lines.append(
-            f"distribution loss {gan.config.dist_kind} on {', '.join(named)}; memory of {control.memory_size} images"
-        )
-        skipped = skipped_classes(gan.config.dist_loss, list(record.classes), control.real)
-        if skipped:
-            lines.append(f"left out, since no training label has them: {', '.join(skipped)}")
     return lines
-
-
-def of_data(record: RunRecord) -> str:
-    """` (the data: 64x64)` where training resizes it."""
-    height, width = Dataset.open(record.data[0]).size
-    return "" if (height, width) == record.size else f" (the data: {width}x{height}; --resolution changes it)"
-
-
-def count(network: torch.nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())

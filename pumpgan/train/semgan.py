@@ -24,19 +24,15 @@ from pumpgan.train.distribution import ShareControl
 from pumpgan.train.gan import (
     SHARED_PHASES,
     Gan,
-    Phase,
     Step,
-    Task,
     augment_phase,
     average_phase,
-    finish,
-    frozen,
     image_discriminator_phase,
     image_r1_phase,
     lazy_adam,
     path_length_phase,
-    update,
 )
+from pumpgan.train.learner import Phase, Task, finish, frozen, update
 
 
 class Semgan(Gan):

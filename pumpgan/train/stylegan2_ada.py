@@ -12,16 +12,14 @@ from pumpgan.losses.adversarial import generator_nonsaturating
 from pumpgan.train.gan import (
     SHARED_PHASES,
     Gan,
-    Phase,
     Step,
     augment_phase,
     average_phase,
-    frozen,
     image_discriminator_phase,
     image_r1_phase,
     path_length_phase,
-    update,
 )
+from pumpgan.train.learner import Phase, frozen, update
 
 
 class Stylegan2Ada(Gan):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pumpgan.data.dataset import Dataset
+from pumpgan.data.dataset import Dataset, size_text
 from pumpgan.data.packed import Packed, merge, pack
 from pumpgan.data.splits import refuse_shared
 from pumpgan.data.stream import Stream
@@ -70,12 +70,14 @@ class TrainingData:
 def load_data(data: Sequence[str], unlabelled: Sequence[str], config: GanConfig) -> TrainingData:
     """Train splits at the configuration's resolution; ValueError where sets do not fit together, the size suits no
     network, labels are lacking that the model learns, or a photograph is trained on that is in the first's test."""
-    refuse_shared([Dataset.open(path) for path in (*data, *unlabelled)])
+    opened = [Dataset.open(path) for path in (*data, *unlabelled)]
+    refuse_shared(opened)
+    refuse_unlike(opened, config.resolution)
 
-    def packed(paths: Sequence[str]) -> list[Packed]:
-        return [pack(Dataset.open(path), "train", config.resolution or None) for path in paths]
+    def packed(datasets: Sequence[Dataset]) -> list[Packed]:
+        return [pack(dataset, "train", config.resolution or None) for dataset in datasets]
 
-    first = merge(packed(data))
+    first = merge(packed(opened[: len(data)]))
     height, width = first.images.shape[2:]
     try:
         levels((height, width))
@@ -90,13 +92,28 @@ def load_data(data: Sequence[str], unlabelled: Sequence[str], config: GanConfig)
             first = first.keep_labels(config.labelled, config.seed)
     if unlabelled and isinstance(config, Stylegan2AdaConfig) and config.conditional:
         raise ValueError("--unlabelled: of such sets only the images count, but --conditional wants labels of all")
-    images = merge([first, *packed(unlabelled)]) if unlabelled else first
+    images = merge([first, *packed(opened[len(data) :])]) if unlabelled else first
     if isinstance(config, SemganConfig):
         every = bool(first.labelled.all())
         return TrainingData(images, first if every else first.take(first.labelled.nonzero().flatten()))
     if isinstance(config, Stylegan2AdaConfig) and config.conditional:
         return TrainingData(images, None, *conditions_of(images, data))
     return TrainingData(images, None)
+
+
+def refuse_unlike(datasets: Sequence[Dataset], resolution: int) -> None:
+    """Raises ValueError, naming them, where sets to train on together have other classes, channels, sizes or flips."""
+    first = datasets[0]
+    for other in datasets[1:]:
+        for what, ours, theirs in (
+            ("classes", ", ".join(first.class_names), ", ".join(other.class_names)),
+            ("channels", first.channels, other.channels),
+            ("size", size_text(first.size), size_text(other.size)),
+            ("flips", first.flips, other.flips),
+        ):
+            resized = what == "size" and resolution  # all are brought to it
+            if ours != theirs and not resized:
+                raise ValueError(f"{other.path}: {what} must be those of {first.path}: {ours}; got {theirs}")
 
 
 def conditions_of(packed: Packed, data: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:

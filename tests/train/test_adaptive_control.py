@@ -7,7 +7,8 @@ from small_gan import small_gan
 from pumpgan.augment.adaptive import PIPES as KNOWN_PIPES
 from pumpgan.train.adaptive import AugmentControl
 from pumpgan.train.config import PIPES, SemganConfig, Stylegan2AdaConfig
-from pumpgan.train.gan import Step, take_step
+from pumpgan.train.gan import Step
+from pumpgan.train.learner import take_step
 
 CPU = torch.device("cpu")
 SURE, UNSURE = torch.ones(32), torch.tensor([1.0, -1.0] * 16)

@@ -12,7 +12,7 @@ from pumpgan.ops import label_stats
 from pumpgan.train import checkpoint as checkpoints
 from pumpgan.train.config import SemganConfig
 from pumpgan.train.distribution import READY_IMAGES, RECENT, ShareControl
-from pumpgan.train.gan import take_step
+from pumpgan.train.learner import take_step
 from pumpgan.train.samples import Sampler
 
 LATE = 100 * READY_IMAGES  # images after which nothing is excused as early

@@ -12,6 +12,7 @@ from pumpgan.train import checkpoint as checkpoints
 from pumpgan.train import journal, loop
 from pumpgan.train.config import SemganConfig
 from pumpgan.train.journal import Journal
+from pumpgan.train.learner import Looks
 from pumpgan.train.loop import Goal
 from pumpgan.train.run import resume, start
 
@@ -127,7 +128,7 @@ def test_an_averaged_generator_is_kept_whenever_a_thousand_images_are_full(
         goal=Goal(steps=last),
         journal=log,
         digest="",
-        sample=lambda gan: [],
+        looks=Looks(lambda gan: []),
     )
     log.close()
     assert sorted(int(p.stem) for p in tmp_path.glob("snapshots/*.safetensors")) == kept

@@ -6,7 +6,8 @@ from small_gan import small_gan
 
 from pumpgan.train import semgan
 from pumpgan.train.adaptive import AugmentControl
-from pumpgan.train.gan import Step, take_step
+from pumpgan.train.gan import Step
+from pumpgan.train.learner import take_step
 from pumpgan.train.semgan import (
     PHASES,
     Semgan,

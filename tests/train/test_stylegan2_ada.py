@@ -20,14 +20,8 @@ from pumpgan.inference.samples import TrainedGenerator
 from pumpgan.train import checkpoint as checkpoints
 from pumpgan.train import gan as gan_module
 from pumpgan.train.config import Stylegan2AdaConfig
-from pumpgan.train.gan import (
-    Step,
-    Task,
-    image_discriminator_phase,
-    image_r1_phase,
-    path_length_phase,
-    take_step,
-)
+from pumpgan.train.gan import Step, image_discriminator_phase, image_r1_phase, path_length_phase
+from pumpgan.train.learner import NEVER, Task, take_step
 from pumpgan.train.loop import Goal
 from pumpgan.train.presets import configured, settled
 from pumpgan.train.record import RunRecord
@@ -188,7 +182,7 @@ def test_any_size_of_a_small_number_times_a_power_of_two_trains(size, first):
     assert gan.generator.sizes[0] == first and gan.generator.sizes[-1] == size
     assert step.fakes(gan, with_graph=False).images.shape == (4, 3, *size)
     take_step(gan, step)
-    assert (gan.first_bad_step == gan_module.NEVER).all() and np.isfinite(list(gan.figures().values())).all()
+    assert (gan.first_bad_step == NEVER).all() and np.isfinite(list(gan.figures().values())).all()
 
 
 @pytest.mark.parametrize("size", [(50, 50), (7, 16), (100, 64)])

@@ -1,0 +1,78 @@
+"""What a run of a downstream model can be told: classifier, segmenter, and the encoder of a trained SemanticGAN.
+
+Knows no torch, as config.py.
+"""
+
+from dataclasses import dataclass
+
+from pumpgan.train.config import RunConfig, option
+
+
+@dataclass(frozen=True)
+class ValidatedConfig(RunConfig):
+    """What all models have in common that are judged on photographs held out of the train split."""
+
+    batch: int = option(16, "Images a step.")
+    rate: float = option(1e-4, "Adam's learning rate.")
+    validate_every: int = option(400, "Steps between two validations; the best network so far is kept.")
+    validation_share: float = option(0.2, "Part of the train split's photographs that is held out, drawn by seed.")
+    patience: int = option(0, "Validations without a better one after which training ends early; 0: never.")
+    mirror: bool = option(False, "Mirror images at random, as far as the dataset says that it leaves them plausible.")
+    colour: float = option(
+        0.0, "Draw brightness and contrast (colours too) anew each time, within this part; 0: never."
+    )
+
+    @classmethod
+    def at_least(cls) -> dict[str, float]:
+        return super().at_least() | {"validate_every": 1.0, "patience": 0.0, "colour": 0.0}
+
+    @classmethod
+    def above_zero(cls) -> tuple[str, ...]:
+        return (*super().above_zero(), "rate")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 < self.validation_share < 1:
+            raise ValueError(f"--validation-share: must be between 0 and 1, got {self.validation_share}")
+        if self.colour >= 1:
+            raise ValueError(f"--colour: must be below 1, got {self.colour}")
+
+
+@dataclass(frozen=True)
+class ClassifierConfig(ValidatedConfig):
+    """ResNet-18 that tells defects from good images."""
+
+    batch: int = option(64, "Images a step.")
+    threshold: float = option(0.5, "A defect is what is found likelier than this.")
+    oversample: int = option(
+        0, "Draw images of defects as often as if there were this many more of them: weighted sampling; 0: as they are."
+    )
+    class_balanced: bool = option(False, "Weigh the loss so that rare classes count as much as common ones.")
+    encoder_weights: str = option("", "File of weights to begin with, all but the last layer's; none: random ones.")
+
+    @classmethod
+    def at_least(cls) -> dict[str, float]:
+        return super().at_least() | {"oversample": 0.0}
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_threshold(self.threshold)
+
+
+@dataclass(frozen=True)
+class SegmenterConfig(ValidatedConfig):
+    """FPN over se_resnext50_32x4d that finds the pixels of defects, or of any classes."""
+
+    batch: int = option(8, "Images a step.")
+    threshold: float = option(0.9, "Of two classes, the second is what is found likelier than this.")
+    class_balanced: bool = option(False, "Add a cross-entropy that weighs rare classes as much as common ones.")
+    encoder_weights: str = option("", "File of weights that its encoder begins with; none: random ones.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_threshold(self.threshold)
+
+
+def check_threshold(value: float) -> None:
+    if not 0 < value < 1:
+        raise ValueError(f"--threshold: must be between 0 and 1, got {value}")
