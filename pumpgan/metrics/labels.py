@@ -5,12 +5,14 @@ components, boundaries and neighbours are counted as well, and `compare` says wh
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage, stats
+
+from pumpgan.metrics.label_maps import ClassIndex, PixelClass
 
 SHARE_EDGES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Upper ends of the histogram's bins; before them stands one bin for a share of exactly 0."""
@@ -25,28 +27,15 @@ ENOUGH_IMAGES = 5  # shapes are judged where at least this many images of either
 ENOUGH_EXPECTED = 15  # presence is judged where the one or the other side would have put it into so many images
 
 
-class PixelClass(Protocol):
-    """What statistics need to know of a class."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-
-
 class LabelStatistics:
     """Gathers figures over any number of label maps of one size; keeps a few numbers an image, no map."""
 
     def __init__(self, classes: Sequence[PixelClass]) -> None:
         """`classes`: distinct ids of 0 to 255; the first is the ground that neighbours are counted without."""
-        ids = [entry.id for entry in classes]
-        if not ids or len(set(ids)) < len(ids) or min(ids) < 0 or max(ids) > 255:
-            raise ValueError(f"LabelStatistics: class ids must be distinct, 0 to 255, got {ids}")
-        self.names = tuple(entry.name for entry in classes)
+        self._index = ClassIndex(classes, "LabelStatistics")
+        self.names = self._index.names
         self.size: tuple[int, int] | None = None  # (height, width)
-        self._index = np.full(256, -1, np.int16)
-        self._index[ids] = np.arange(len(ids))
-        count = len(ids)
+        count = len(self.names)
         self._areas: list[NDArray[np.int32]] = []  # each [n, C]: pixels, components, ...
         self._pieces: list[NDArray[np.int32]] = []
         self._largest: list[NDArray[np.int32]] = []
@@ -60,19 +49,13 @@ class LabelStatistics:
         Raises:
             ValueError: another shape or type, a size unlike before, an id of no class.
         """
-        maps = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
-        if maps.ndim != 3 or maps.dtype.kind not in "ui" or 0 in maps.shape[1:]:
-            raise ValueError(f"LabelStatistics: labels must be integers [N, H, W], got {maps.dtype} {list(maps.shape)}")
+        maps = self._index.places(labels)
         if self.size not in (None, maps.shape[1:]):
             raise ValueError(f"LabelStatistics: all maps must be of size {self.size}, got {maps.shape[1:]}")
-        if maps.size and (maps.min() < 0 or maps.max() > 255 or (self._index[maps] < 0).any()):
-            known = {int(at) for at in np.flatnonzero(self._index >= 0)}
-            strangers = sorted(set(np.unique(maps).tolist()) - known)
-            raise ValueError(f"LabelStatistics: ids must be of the classes {sorted(known)}, got also {strangers[:5]}")
         self.size = maps.shape[1], maps.shape[2]
         at_once = max(1, PIXELS_AT_ONCE // (maps.shape[1] * maps.shape[2]))
         for first in range(0, len(maps), at_once):
-            self._count(self._index[maps[first : first + at_once]].astype(np.intp))
+            self._count(maps[first : first + at_once].astype(np.intp))
 
     def _count(self, maps: NDArray[np.intp]) -> None:
         """One pass over maps [n, H, W] of class indices."""
