@@ -105,9 +105,13 @@ def refuse_shared(datasets: Sequence[Dataset]) -> None:
 def shown(dataset: Dataset, split: str) -> set[Shown]:
     """The photographs and groups that a split shows."""
     origin = origin_of(dataset)
-    entries = dataset.split(split)
-    photographs = {(origin, "photograph", name) for entry in entries for name in entry.photographs}
-    return photographs | {(origin, "group", entry.group) for entry in entries if entry.group is not None}
+    return {what for entry in dataset.split(split) for what in shown_by(entry, origin)}
+
+
+def shown_by(entry: Entry, origin: str) -> set[Shown]:
+    """The photographs and the group that an image of a set of this origin shows."""
+    photographs = {(origin, "photograph", name) for name in entry.photographs}
+    return photographs | ({(origin, "group", entry.group)} if entry.group is not None else set())
 
 
 def origin_of(dataset: Dataset) -> str:

@@ -1,17 +1,34 @@
-"""Datasets of generated images, with labels where the run draws them."""
+"""Datasets of generated images, with labels where the run draws them.
 
-from collections.abc import Callable
+Beside what every dataset holds there is samples.jsonl, a line for each sample that was drawn, kept or not:
+{name, seed, number, kept, reasons: [criteria that it fails], scores: {what the criteria found}}.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from pumpgan.data.dataset import Dataset, Entry, class_id
+from pumpgan.data.dataset import Dataset, Entry
 from pumpgan.data.writer import DatasetWriter, check_new
-from pumpgan.inference.samples import TrainedGenerator
+from pumpgan.inference.filters import Advance, Wanted, judge
+from pumpgan.inference.samples import BATCH, TrainedGenerator
 from pumpgan.train.record import RunRecord
 
-MOST_TRIES = 200  # samples drawn for every one kept before a rare class is given up
+MOST_TRIES = 200  # samples drawn for every one kept before too rare ones are given up
+LEAST_TRIES = 10_000
+SAMPLES = "samples.jsonl"
+
+
+@dataclass
+class Tally:
+    """Of the samples of a set. rejected: how many failed each criterion; one may fail several."""
+
+    drawn: int = 0
+    kept: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
 
 
 def generate(
@@ -19,70 +36,91 @@ def generate(
     out: Path,
     count: int,
     *,
+    wanted: Wanted | None = None,
     seed: int = 0,
+    start: int = 0,
     truncation: float = 1.0,
-    with_class: str | None = None,
-    min_fraction: float = 0.0,
     image_label: str | None = None,
     checkpoint: int | str | None = None,
     device: torch.device | None = None,
-    advance: Callable[[int], None] = lambda kept: None,
-) -> int:
-    """Writes `count` generated images, with labels where the run draws them, as a dataset in `out`, absent or empty;
-    returns how many were drawn.
+    advance: Advance = lambda what, images, total: None,
+) -> Tally:
+    """Writes `count` generated images, with labels where the run draws them, as a dataset in `out`, absent or empty.
 
-    with_class: keep only images whose labels hold this class, in more than `min_fraction` of the pixels.
+    wanted: what a sample must be to be kept; None keeps all.
+    seed, start: samples `start`, `start` + 1, ... of the sequence that `seed` names. Alone, or in another order, each
+    is the same and judged the same.
     image_label: what every entry's image_label says, and what a conditional run is asked to draw; None leaves it to the
     pixels, or to how often a conditional run saw each.
-    advance: called with how many more images were kept. All images are of the train split.
-    Raises ValueError for an unknown class, or one that `MOST_TRIES` times `count` samples do not show often enough.
+    advance: told of progress. All images are of the train split.
+    Raises ValueError for what the run does not know or has not, or where `MOST_TRIES` times `count` samples, and at
+    least `LEAST_TRIES`, do not hold enough to keep.
     """
     check_new(out)
     trained = TrainedGenerator(run, checkpoint=checkpoint, device=device)
-    classes, record = trained.classes, trained.record
-    wanted = class_id(classes, with_class) if with_class else None
-    if with_class and not record.draws_labels:
-        raise ValueError(f"--with-class {with_class}: {run} draws images without labels")
-    channels, names = record.channels, record.conditions
+    record = trained.record
+    names = record.conditions
     condition = trained.condition(image_label) if names else None
     image_labels = names or ("good", "defect")
     if image_label and image_label not in image_labels:
         image_labels = (image_label,)
-    kept = drawn = 0
-    with DatasetWriter(
-        out,
-        name=f"{run.name} step {trained.step}",
-        classes=classes,
-        size=record.size,
-        channels=channels,
-        flips=record.flips,
-        source={"importer": "generate", "options": {"with_class": with_class, "min_fraction": min_fraction}},
-        generator={"run": str(run.resolve()), "checkpoint": trained.step, "seed": seed, "truncation": truncation},
-        image_labels=image_labels if names or image_label else (),
-    ) as writer:
-        for sample in trained.samples(seed, truncation=truncation, condition=condition):
-            before = kept
-            for k, (image, number) in enumerate(zip(sample.images, sample.numbers, strict=True)):
-                if kept == count:
-                    break
-                drawn += 1
-                label = None if sample.labels is None else sample.labels[k]
-                if wanted is not None and np.mean(label == wanted) <= min_fraction:
+    criteria = (wanted or Wanted()).criteria(trained, truncation=truncation, condition=condition, advance=advance)
+    tally, most = Tally(), max(MOST_TRIES * count, LEAST_TRIES)
+    with (
+        DatasetWriter(
+            out,
+            name=f"{run.name} step {trained.step}",
+            classes=trained.classes,
+            size=record.size,
+            channels=record.channels,
+            flips=record.flips,
+            source={"importer": "generate", "options": {k: v for c in criteria for k, v in c.settings().items()}},
+            generator={
+                "run": str(run.resolve()),
+                "checkpoint": trained.step,
+                "seed": seed,
+                "start": start,
+                "truncation": truncation,
+            },
+            image_labels=image_labels if names or image_label else (),
+        ) as writer,
+        open(writer.folder / SAMPLES, "w", encoding="utf-8") as log,
+    ):
+        # Whole batches are judged, as they are drawn, so that a sample's scores do not depend on where one starts.
+        for sample in trained.samples(seed, start=start - start % BATCH, truncation=truncation, condition=condition):
+            before = tally.kept
+            for k, (scores, failed) in enumerate(judge(criteria, sample)):
+                number = sample.numbers[k]
+                if number < start or tally.kept == count:
                     continue
-                named = names[sample.conditions[k]] if sample.conditions else image_label
-                entry = Entry(f"seed{seed}_{number:08d}", "train", image_label=named)
-                writer.add(entry, image if channels == 3 else image[..., 0], label)
-                kept += 1
-            advance(kept - before)
-            if kept == count:
-                return drawn
-            if drawn >= MOST_TRIES * count and drawn >= 10_000:
-                size = f" in more than {min_fraction:g} of the pixels" if min_fraction else ""
-                raise ValueError(
-                    f"--with-class {with_class}: {kept} of {drawn} generated labels hold it{size}; ask for "
-                    f"fewer images or a smaller --min-fraction, or steer the training by --dist-loss"
+                name = f"seed{seed}_{number:08d}"
+                line = {"name": name, "seed": seed, "number": number, "kept": not failed, "reasons": failed}
+                log.write(json.dumps({**line, "scores": scores}, ensure_ascii=False, allow_nan=False) + "\n")
+                tally.drawn += 1
+                tally.rejected.update(failed)
+                if failed:
+                    continue
+                label = None if sample.labels is None else sample.labels[k]
+                image = sample.images[k] if record.channels == 3 else sample.images[k, ..., 0]
+                entry = Entry(
+                    name, "train", image_label=names[sample.conditions[k]] if sample.conditions else image_label
                 )
-    return drawn
+                writer.add(entry, image, label)
+                tally.kept += 1
+            advance("kept images", tally.kept - before, count)
+            if tally.kept == count:
+                break
+            if tally.drawn >= most:
+                raise ValueError(too_few(tally, count))
+    return tally
+
+
+def too_few(tally: Tally, count: int) -> str:
+    rejected = ", ".join(f"{n} by --{name.replace('_', '-')}" for name, n in tally.rejected.most_common())
+    return (
+        f"count: {tally.kept} of {tally.drawn} samples can be kept, not {count}; rejected are {rejected}. Ask for "
+        f"fewer images, or less of each; what is drawn too rarely is steered in training, by --dist-loss"
+    )
 
 
 def matching_dataset(record: RunRecord, path: Path) -> Dataset:

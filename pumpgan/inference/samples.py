@@ -30,6 +30,11 @@ class Sample:
     numbers: list[int]
     conditions: list[int] | None = None
 
+    @property
+    def pixels(self) -> Tensor:
+        """The images as networks take them: uint8 [N, C, H, W]."""
+        return torch.from_numpy(self.images).permute(0, 3, 1, 2)
+
 
 class TrainedGenerator:
     """The averaged generator of a run. Sample k of a seed is always the same, whichever others are asked for."""
@@ -65,20 +70,27 @@ class TrainedGenerator:
 
     @torch.no_grad()
     def samples(
-        self, seed: int, *, start: int = 0, truncation: float = 1.0, condition: int | None = None
+        self,
+        seed: int,
+        *,
+        start: int = 0,
+        truncation: float = 1.0,
+        condition: int | None = None,
+        purpose: str = "sample",
     ) -> Iterator[Sample]:
         """Samples `start`, `start` + 1, ... of the sequence that `seed` names, in batches, without end.
 
         They are always computed `BATCH` at a time from a multiple of it on, since rounding may depend on the company.
         truncation: psi; 1 leaves styles alone, 0 gives the mean image. Karras et al. 2019, arXiv:1812.04948.
         condition: under which all are drawn, of a conditional run; None: as often as among the training images.
+        purpose: another one has sequences of its own, which no seed of this one names.
         """
         skip = start % BATCH
         start -= skip
         while True:
             numbers = range(start, start + BATCH)
             under = self._conditions(seed, numbers, condition)
-            drawn = self.network(*self._inputs(seed, numbers, truncation, under))
+            drawn = self.network(*self._inputs(seed, numbers, truncation, under, purpose))
             images = to_uint8(drawn.images).permute(0, 2, 3, 1).cpu().numpy()
             labels = (
                 drawn.labels.argmax(dim=1).to(torch.uint8).cpu().numpy()[skip:] if self.record.draws_labels else None
@@ -99,12 +111,12 @@ class TrainedGenerator:
         return drawn
 
     def _inputs(
-        self, seed: int, numbers: range, truncation: float, conditions: list[int] | None
+        self, seed: int, numbers: range, truncation: float, conditions: list[int] | None, purpose: str = "sample"
     ) -> tuple[Tensor, list[Tensor]]:
         """Styles and noise of the samples with these numbers."""
         zs, noises = [], []
         for number in numbers:
-            source = torch.Generator().manual_seed(derived_seed(seed, "sample", number))
+            source = torch.Generator().manual_seed(derived_seed(seed, purpose, number))
             zs.append(torch.randn(1, self.network.latent_size, generator=source))
             noises.append([torch.randn(shape, generator=source) for shape in self.network.noise_shapes(1)])
         named = None if conditions is None else torch.tensor(conditions, device=self.device)

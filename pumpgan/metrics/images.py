@@ -10,28 +10,39 @@ from torch import Tensor
 from pumpgan.cache import user_cache
 from pumpgan.metrics.distances import NEIGHBOURS, frechet_distance, kernel_distance, precision_recall
 from pumpgan.metrics.extractors import Extractor
-from pumpgan.metrics.features import FeatureStatistics
+from pumpgan.metrics.features import KEPT, FeatureStatistics
 
 CHUNK = 256  # images between two calls of `advance`
 
+Advance = Callable[[int], object]
+
 
 def real_statistics(
-    images: Tensor, digest: str, extractor: Extractor, *, advance: Callable[[int], object] = lambda images: None
+    images: Tensor,
+    digest: str,
+    extractor: Extractor,
+    *,
+    keep: int = KEPT,
+    mirrored: tuple[int, ...] = (),
+    advance: Advance = lambda images: None,
 ) -> FeatureStatistics:
     """Features of a dataset's images uint8 [N, C, H, W], computed once and kept in the user's cache folder.
 
-    digest: names the images' content, as `Packed.digest`. advance: told of every few images that were looked at; of
-    none where the cache had them. A cached file that is cut, damaged or of something else is made anew.
-    Raises OSError where the cache folder cannot be written.
+    digest: names the images' content, as `Packed.digest`. keep: so many single features; with at least N all of them,
+    in the images' order. mirrored: axes along which each image is flipped first. advance: told of every few images that
+    were looked at; of none where the cache had them. A cached file that is cut, damaged or of something else is made
+    anew. Raises OSError where the cache folder cannot be written.
     """
-    about = {"digest": digest}
-    statistics = FeatureStatistics(extractor.recipe)
+    about = {"digest": digest} | ({"mirrored": list(mirrored)} if mirrored else {})
+    statistics = FeatureStatistics(extractor.recipe, keep=keep)
+    which = f"{digest[:16]}-{images.shape[-1]}x{images.shape[-2]}"
+    which += (f"-keep{keep}" if keep != KEPT else "") + "".join(f"-mirrored{axis}" for axis in mirrored)
     recipe = f"{extractor.recipe.name}-{(extractor.recipe.sha256 or 'none')[:8]}"
-    path = user_cache() / "metrics" / f"{digest[:16]}-{images.shape[-1]}x{images.shape[-2]}-{recipe}.safetensors"
+    path = user_cache() / "metrics" / f"{which}-{recipe}.safetensors"
     if path.is_file() and statistics.restore(path.read_bytes(), about):
         return statistics
     for chunk in images.split(CHUNK):
-        statistics.update(extractor(chunk))
+        statistics.update(extractor(chunk.flip(mirrored)))
         advance(len(chunk))
     keep_file(path, statistics.to_bytes(about))
     return statistics

@@ -57,10 +57,16 @@ class ImageDiscriminator(nn.Module):
 
         conditions: int64 [N] where the discriminator is conditional.
         """
+        return self.logits(self.deviation(self.features(images), sets), conditions)
+
+    def features(self, images: Tensor) -> Tensor:
+        """[N, channels, H, W] -> [N, features, h, w], of each image by itself."""
         x = images.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        x = self.blocks(self.from_image(x)).to(self.score.weight.dtype)  # the last layers are wide
-        x = self.conv(self.deviation(x, sets).contiguous())
-        score = self.score(self.hidden(x.flatten(1)))
+        return self.blocks(self.from_image(x)).to(self.score.weight.dtype)  # the last layers are wide
+
+    def logits(self, features: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """[N] of features [N, features + 1, h, w], the last channel of which says how unlike each other samples are."""
+        score = self.score(self.hidden(self.conv(features.contiguous()).flatten(1)))
         if self.mapping is None:
             return score.squeeze(1)
         return (score * self.mapping(None, conditions)).sum(dim=1) / math.sqrt(score.shape[1])

@@ -23,7 +23,7 @@ from pumpgan.models.layers import ACTIVATION_CLAMP, EqualConv2d, Heads, StyledCo
 from pumpgan.ops import implementation
 from pumpgan.train.checkpoint import save_checkpoint, versions
 from pumpgan.train.config import Stylegan2AdaConfig
-from pumpgan.train.gan import build_generator, widths_of
+from pumpgan.train.gan import build_generator, build_image_discriminator, widths_of
 from pumpgan.train.learner import Task
 from pumpgan.train.loop import Goal
 from pumpgan.train.nvidia_pickle import Network, NvidiaPickle, read_nvidia_pickle
@@ -174,9 +174,7 @@ def tensors_of(found: NvidiaPickle, config: Stylegan2AdaConfig, task: Task) -> T
     """The tensors of a run's networks. Raises ValueError where they are not of the sizes that the arguments say."""
     with torch.device("meta"):  # sizes alone: what a file says of them may be out of proportion
         generator = build_generator(config, task)
-        discriminator = ImageDiscriminator(
-            task.size, task.channels, widths=widths_of(config), conditions=len(task.conditions)
-        )
+        discriminator = build_image_discriminator(config, task)
     tensors: Tensors = {}
     for what, ours, network, model, names in (
         ("G", "generator", found.generator, generator, generator_names(config)),

@@ -10,7 +10,8 @@ from plates import SMALL, pumpgan
 from pumpgan.data.check import check
 from pumpgan.data.dataset import Dataset
 from pumpgan.inference.evaluate import evaluate
-from pumpgan.inference.generate import generate
+from pumpgan.inference.filters import Wanted
+from pumpgan.inference.generate import Tally, generate
 from pumpgan.inference.samples import TrainedGenerator
 
 
@@ -42,7 +43,7 @@ def test_truncation_draws_images_together(run):
 
 def test_a_generated_set_is_a_dataset_that_passes_its_check(run, tmp_path):
     out = tmp_path / "generated"
-    assert generate(run, out, 10, seed=3) == 10
+    assert generate(run, out, 10, seed=3) == Tally(10, 10)
     assert check(out) == []
     dataset = Dataset.open(out)
     assert len(dataset.split("train")) == 10 and dataset.generator["checkpoint"] == 20
@@ -54,9 +55,10 @@ def test_a_generated_set_is_a_dataset_that_passes_its_check(run, tmp_path):
 
 def test_only_images_with_the_class_are_kept(run, tmp_path):
     out = tmp_path / "holes"
-    drawn = generate(run, out, 6, with_class="hole", min_fraction=0.05)
+    tally = generate(run, out, 6, wanted=Wanted(with_class="hole", min_fraction=0.05))
     dataset = Dataset.open(out)
-    assert all((dataset.label(e) == 2).mean() > 0.05 for e in dataset.split("train")) and drawn >= 6
+    assert all((dataset.label(e) == 2).mean() > 0.05 for e in dataset.split("train"))
+    assert tally.kept == 6 and tally.drawn == 6 + tally.rejected["with_class"]
 
 
 def test_an_image_label_can_be_stated(run, tmp_path):
