@@ -39,6 +39,12 @@ def test_every_weight_is_found_behind_the_usual_prefixes(tmp_path, file, prefix)
     assert loads(written(tmp_path / file, state), trained)
 
 
+def test_a_part_that_is_named_like_a_prefix_is_found_too(tmp_path):
+    fresh, trained = (nn.Sequential(OrderedDict(encoder=nn.Linear(2, 1))) for _ in range(2))
+    load_encoder(fresh, written(tmp_path / "a.pth", {f"module.{k}": v for k, v in trained.state_dict().items()}))
+    assert torch.equal(fresh.encoder.weight, trained.encoder.weight)
+
+
 @pytest.mark.parametrize("wrapper", ["state_dict", "model"])
 def test_a_state_dict_beside_other_things_is_found(tmp_path, wrapper):
     trained = small_encoder()
