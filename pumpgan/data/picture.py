@@ -115,8 +115,13 @@ def stacked(blocks: Sequence[Image.Image]) -> Image.Image:
     return sheet
 
 
-def samples(views: list[Pixels], columns: int | None, scale: int | None) -> Image.Image:
-    """Rows of samples; the views [N, H, W, 3] of one sample stand side by side, a wider gap between samples."""
+def samples(
+    views: Sequence[Pixels], columns: int | None, scale: int | None, notes: Sequence[str] | None = None
+) -> Image.Image:
+    """Rows of samples; the views [N, H, W, 3] of one sample stand side by side, a wider gap between samples.
+
+    `notes`: a line of text for each sample, below it, cut to its width.
+    """
     count, height, width = views[0].shape[:3]
     times = scale if scale is not None else -(-SMALLEST_CELL // min(height, width))
     cell_width, cell_height = width * times, height * times
@@ -124,12 +129,18 @@ def samples(views: list[Pixels], columns: int | None, scale: int | None) -> Imag
     most = min(columns or max(1, WIDEST // stride), max(count, 1))
     rows = -(-count // most)
     across = most if columns else -(-count // max(rows, 1)) or 1  # rows of one length, where that can be
-    block = Image.new("RGB", (across * stride, rows * (cell_height + SEPARATOR)), PAPER)
+    strips = [caption(note) for note in notes or ()]
+    row_height = cell_height + SEPARATOR + max((strip.height + 2 * SEPARATOR for strip in strips), default=0)
+    block = Image.new("RGB", (across * stride, rows * row_height), PAPER)
     for index in range(count):
+        left, top = index % across * stride, index // across * row_height
         for place, view in enumerate(views):
             cell = Image.fromarray(view[index]).resize((cell_width, cell_height), Image.Resampling.NEAREST)
-            at = index % across * stride + place * (cell_width + SEPARATOR)
-            block.paste(cell, (at, index // across * (cell_height + SEPARATOR)))
+            block.paste(cell, (left + place * (cell_width + SEPARATOR), top))
+        if strips:
+            strip = strips[index]
+            shown = strip.crop((0, 0, min(strip.width, stride - 3 * SEPARATOR), strip.height))
+            block.paste(shown, (left, top + cell_height + SEPARATOR))
     return block
 
 

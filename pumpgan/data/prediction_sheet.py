@@ -1,0 +1,79 @@
+"""Sheets of what a segmenter saw, should have said, and said: figure 3.9 of the source thesis."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from PIL import Image
+
+from pumpgan.data.picture import (
+    SMALLEST_CELL,
+    PixelClass,
+    as_array,
+    as_rgb,
+    caption,
+    colour_labels,
+    legend,
+    outline,
+    samples,
+    stacked,
+)
+
+VIEWS = "image with the target outlined, target, prediction"
+
+
+class Predictions(NamedTuple):
+    """One group of a sheet, N samples.
+
+    title: stands above the group.
+    images: tensors or arrays as `picture.sample_sheet` takes them, float in [-1, 1] or uint8, [N, 1 or 3, H, W].
+    targets, predictions: class ids, integers [N, H, W].
+    notes: a short text for each sample, as a score; None without.
+    """
+
+    title: str
+    images: object
+    targets: object
+    predictions: object
+    notes: Sequence[str] | None = None
+
+
+def prediction_sheet(
+    groups: Sequence[Predictions],
+    classes: Sequence[PixelClass],
+    *,
+    columns: int | None = None,
+    scale: int | None = None,
+) -> Image.Image:
+    """A sheet: per group its title and its samples, each as image with the target outlined, target and prediction.
+
+    Args:
+        groups: a plain tuple of the same fields will do.
+        classes: in the order of the legend; class 0 is the ground, and gets no outline.
+        columns: samples a row; None: as many as fit into 1,600 pixels.
+        scale: whole number by which pixels are enlarged; None: as much as makes a side at least 96 pixels.
+
+    Raises:
+        ValueError: no groups, shapes or numbers that do not agree, unknown ids, a column count or scale below 1.
+    """
+    if not groups or (columns is not None and columns < 1) or (scale is not None and scale < 1):
+        raise ValueError(
+            "prediction_sheet: needs groups, columns and scale of at least 1, "
+            f"got {len(groups)} groups, {columns}, {scale}"
+        )
+    blocks = [caption(VIEWS)]
+    for title, images, targets, predictions, notes in (Predictions(*group) for group in groups):
+        pixels, shapes = as_rgb(images), [as_array(labels).shape for labels in (targets, predictions)]
+        if any(shape != pixels.shape[:3] for shape in shapes) or (notes is not None and len(notes) != len(pixels)):
+            raise ValueError(
+                f"prediction_sheet: {title}: images, targets, predictions and notes must agree, "
+                f"got {list(pixels.shape[:3])}, {list(shapes[0])}, {list(shapes[1])}"
+                f"{'' if notes is None else f', {len(notes)} notes'}"
+            )
+        views = [
+            outline(pixels, targets, classes),
+            colour_labels(targets, classes),
+            colour_labels(predictions, classes),
+        ]
+        blocks += [caption(title), samples(views, columns, scale, notes)]
+    blocks.append(legend(classes, max(2 * SMALLEST_CELL, *(block.width for block in blocks))))
+    return stacked(blocks)
