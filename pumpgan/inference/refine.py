@@ -1,0 +1,123 @@
+"""Latent refinement: the styles and noise with which a generator draws a given image, found by descent on the image.
+
+The labels come with the image. Li et al. 2021, arXiv:2104.05833; noise terms: Karras et al. 2020, arXiv:1912.04958,
+appendix D. All terms are summed over the batch, so an image's result does not depend on its company.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pumpgan.models.encoder import Encoder
+from pumpgan.models.generator import Drawn, Generator
+from pumpgan.models.perceptual import Perceptual
+
+STARTS = ("encoder", "mean")
+RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the steps in which the rate rises and falls
+PIXELS = 0.1  # weight of the squared error beside LPIPS of weight 1; without LPIPS it is 1
+NOISE = 100.0  # of the noise's autocorrelation
+RETURN = 1e-3  # of the styles' squared distance to what the encoder sees in the drawn image, from its start
+MEAN = 0.01  # of their squared distance to the mean w, from a start there
+SMALLEST_NOISE = 8  # pixels: the coarsest level at which noise is kept from having structure
+
+
+class Refined(NamedTuple):
+    styles: Tensor  # [B, styles, style_size]
+    noise: list[Tensor]  # [B, 1, h, w], one a convolution
+    drawn: Drawn  # with these
+    losses: Tensor  # [steps + 1, B]: how unlike the images the drawn ones were before each step, and in the end
+
+
+def refine(
+    generator: Generator,
+    encoder: Encoder,
+    images: Tensor,
+    *,
+    perceptual: Perceptual | None = None,
+    steps: int = 100,
+    rate: float = 0.1,
+    start: str = "encoder",
+    seed: int = 0,
+) -> Refined:
+    """Descends from the encoder's styles (start "mean": from the generator's mean w) and from noise that `seed` names,
+    the same for every image.
+
+    images: [B, channels, H, W] in [-1, 1], as the generator draws them. perceptual: None leaves LPIPS out. rate: of
+    Adam. Both networks stay as they are; ValueError where the encoder is in training mode, in which its result depends
+    on the batch.
+    """
+    if start not in STARTS:
+        raise ValueError(f"refine: start must be one of {', '.join(STARTS)}, got {start!r}")
+    if steps < 0 or not 0 < rate < math.inf:
+        raise ValueError(f"refine: steps must be at least 0 and rate above 0, got {steps} and {rate}")
+    if encoder.training:
+        raise ValueError("refine: the encoder must be in evaluation mode")
+    mean = generator.mapping.average
+    with torch.no_grad():
+        first = encoder(images) if start == "encoder" else mean.expand(len(images), generator.styles, -1)
+        wanted = perceptual.features(images) if perceptual else []
+    styles = first.detach().clone().requires_grad_(True)
+    noise = [normalised(n).requires_grad_(True) for n in fixed_noise(generator, len(images), seed, like=images)]
+    optimizer = torch.optim.Adam([styles, *noise], lr=rate)
+    losses = []
+
+    def unlike(drawn: Tensor) -> Tensor:
+        error = (drawn - images).square().mean(dim=(1, 2, 3))
+        return perceptual.distance(perceptual.features(drawn), wanted) + PIXELS * error if perceptual else error
+
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = rate * ramp(step / steps)
+        drawn = generator(styles, noise)
+        loss = unlike(drawn.images)
+        losses.append(loss.detach())
+        if start == "encoder":
+            away = RETURN * (styles - encoder(drawn.images)).square()
+        else:
+            away = MEAN * (styles - mean).square()
+        total = loss + away.mean(dim=(1, 2)) + NOISE * sum(map(autocorrelation, noise))
+        # Gradients of these alone: the networks' weights keep theirs, if any.
+        inputs = [styles, *noise]
+        for tensor, grad in zip(inputs, torch.autograd.grad(total.sum(), inputs), strict=True):
+            tensor.grad = grad
+        optimizer.step()
+        with torch.no_grad():
+            for n in noise:
+                n.copy_(normalised(n))
+    styles, noise = styles.detach(), [n.detach() for n in noise]
+    with torch.no_grad():
+        drawn = generator(styles, noise)
+        losses.append(unlike(drawn.images))
+    return Refined(styles, noise, drawn, torch.stack(losses))
+
+
+def fixed_noise(generator: Generator, count: int, seed: int, *, like: Tensor) -> list[Tensor]:
+    """Noise for `count` images, the same for each, of the dtype and on the device of `like`."""
+    source = torch.Generator().manual_seed(seed)
+    drawn = [torch.randn(shape, generator=source) for shape in generator.noise_shapes(1)]
+    return [n.to(like).repeat(count, 1, 1, 1) for n in drawn]
+
+
+def ramp(done: float) -> float:
+    """Part of the rate when this part of the steps is done: up linearly, down as half a cosine."""
+    down = min(1.0, (1 - done) / RAMP_DOWN)
+    return min(1.0, done / RAMP_UP) * (0.5 - 0.5 * math.cos(math.pi * down))
+
+
+def normalised(noise: Tensor) -> Tensor:
+    """Each map [B, 1, h, w] with mean 0 and variance 1."""
+    deviation, mean = torch.std_mean(noise, dim=(1, 2, 3), correction=0, keepdim=True)
+    return (noise - mean) / deviation
+
+
+def autocorrelation(noise: Tensor) -> Tensor:
+    """[B]: squared correlation of a map [B, 1, h, w] with itself moved by a pixel, over both axes and all halvings."""
+    total = torch.zeros(len(noise), dtype=noise.dtype, device=noise.device)
+    while True:
+        for axis in (2, 3):
+            total = total + (noise * noise.roll(1, dims=axis)).mean(dim=(1, 2, 3)).square()
+        if min(noise.shape[2:]) <= SMALLEST_NOISE:
+            return total
+        noise = 2 * F.avg_pool2d(noise, 2)  # twice the mean of four keeps its variance
