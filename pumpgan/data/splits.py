@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -100,6 +101,19 @@ def refuse_shared(datasets: Sequence[Dataset]) -> None:
         for _, what, name in sorted(trained & tested if number else ()):
             faults.append(f"{dataset.path}: {what} {name} is in its train and in {datasets[0].path}'s test")
     raise_faults("data", faults)
+
+
+def refuse_trained_on(tested: Dataset, trained: Sequence[Path]) -> None:
+    """Refuses a test on photographs that a train split shows of any of these datasets, as far as they are still there.
+
+    Raises ValueError with the first five photographs or groups.
+    """
+    faults = []
+    for path in trained:
+        if (path / "dataset.json").exists():
+            both = shown(tested, "test") & shown(Dataset.open(path), "train")
+            faults += [f"{what} {name} was trained on, in {path}" for _, what, name in sorted(both)]
+    raise_faults(str(tested.path), faults)
 
 
 def shown(dataset: Dataset, split: str) -> set[Shown]:

@@ -88,10 +88,7 @@ class Stream:
         self.images = images.to(self.device) if self.resident else images
         self.labels = labels.to(self.device) if self.resident and labels is not None else labels
         self.conditions = None if conditions is None else conditions.to(self.images.device)
-        self.up_to: NDArray[np.float64] | None = None  # image by image, the share of all weights up to and with its own
-        if weights is not None:
-            sums = weights.double().cumsum(0).cpu().numpy()
-            self.up_to = sums / sums[-1]
+        self.up_to = None if weights is None else weights.double().cumsum(0).cpu().numpy()
         self._order = functools.lru_cache(maxsize=2)(self._draw_order)
 
     def __len__(self) -> int:
@@ -100,8 +97,7 @@ class Stream:
     def indices(self, step: int) -> NDArray[np.int64]:
         """Which images batch `step` of this rank holds, int64 [B]."""
         if self.up_to is not None:
-            # From the right, so that one of weight 0, where two are equal, is never met.
-            return np.searchsorted(self.up_to, self._draw(2, step, 1)[:, 0], side="right")
+            return self._draw_by_weight(step, self.up_to)
         first = (step * self.ranks + self.rank) * self.batch
         epochs, places = np.divmod(np.arange(first, first + self.batch), len(self))
         return np.array([self._order(epoch)[place] for epoch, place in zip(epochs.tolist(), places, strict=True)])
@@ -123,6 +119,12 @@ class Stream:
         """[B, numbers] in [0, 1): this rank's rows of what is drawn for all samples of a step."""
         drawn = self._generator(purpose, step).random((self.ranks * self.batch, numbers))
         return drawn[self.rank * self.batch : (self.rank + 1) * self.batch]
+
+    def _draw_by_weight(self, step: int, up_to: NDArray[np.float64]) -> NDArray[np.int64]:
+        """up_to: of each image, the weight of it and all before it."""
+        drawn = up_to[-1] * self._draw(2, step, 1)[:, 0]
+        drawn = np.minimum(drawn, np.nextafter(up_to[-1], 0))  # the product may round up to the total itself
+        return np.searchsorted(up_to, drawn, side="right")  # from the right, an image of weight 0 is never met
 
     def _generator(self, purpose: int, number: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64([*self.key, purpose, number]))

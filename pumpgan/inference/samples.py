@@ -13,6 +13,7 @@ from pumpgan.models.generator import Generator, to_uint8
 from pumpgan.train.checkpoint import averaged_tensors
 from pumpgan.train.gan import build_generator
 from pumpgan.train.precision import DTYPES
+from pumpgan.train.presets import MODELS
 from pumpgan.train.quality import step_named
 from pumpgan.train.record import RunRecord
 from pumpgan.train.seeds import derived_seed
@@ -44,6 +45,8 @@ class TrainedGenerator:
         self.run, self.record = run, RunRecord.read(run)
         self.device = device or torch.device("cpu")
         config = self.record.config
+        if not MODELS[self.record.model].draws:
+            raise ValueError(f"{run}: is a run of {self.record.model}, which draws nothing")
         tensors, self.step = averaged_tensors(run, step_named(run, checkpoint))
         self.network: Generator = build_generator(config, self.record.task)
         try:
@@ -56,7 +59,7 @@ class TrainedGenerator:
     @property
     def classes(self) -> tuple[LabelClass, ...]:
         """As config.json keeps them: the data set itself may be gone."""
-        return tuple(LabelClass(c["id"], c["name"], tuple(c["colour"])) for c in self.record.class_table)
+        return self.record.label_classes
 
     def condition(self, image_label: str | None) -> int | None:
         """The number of an image label; None for None. ValueError where the run did not learn it as a condition."""

@@ -57,6 +57,23 @@ class RegionCurves:
             "pixel_average_precision": float((np.diff(true, prepend=0) * (true / predicted)).sum() / true[-1]),
         }
 
+    def curve(self) -> dict[str, list[float]] | None:
+        """Precision and recall of pixels, from the highest threshold down, where the one or the other changes by a
+        hundredth; None where no target has foreground."""
+        true, false = self._foreground[::-1].cumsum(), self._ground[::-1].cumsum()
+        if not true[-1]:
+            return None
+        some = true + false > 0
+        precision, recall = true[some] / (true + false)[some], true[some] / true[-1]
+        edges = np.linspace(-FURTHEST, FURTHEST, BINS + 1)[:-1][::-1][some]  # a bin holds what is at least its edge
+        steps = np.abs(np.diff(np.floor(100 * np.stack([precision, recall])), axis=1)).sum(axis=0) > 0
+        kept = np.concatenate([[True], steps])
+        return {
+            "precision": precision[kept].tolist(),
+            "recall": recall[kept].tolist(),
+            "threshold": (1 / (1 + np.exp(-edges[kept]))).tolist(),
+        }
+
 
 def bin_of(probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
     """The bin of each probability, 0 to BINS - 1; rising with it."""

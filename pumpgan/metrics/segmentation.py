@@ -103,6 +103,10 @@ class SegmentationScores:
             figures["image_level_thesis"] = thesis_image_level(found)
         return figures
 
+    def curve(self) -> dict[str, list[float]] | None:
+        """Precision and recall of foreground pixels by threshold; None without probabilities, or without foreground."""
+        return self._curves.curve() if self._curves else None
+
     def per_image(self) -> list[dict[str, dict[str, int]]]:
         """A dict an image, in the order they were added: intersection, union, predicted, target, each NAME -> pixels.
 

@@ -58,7 +58,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, UnpicklingError, EOFError, ValueError, LookupError, TypeError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        RuntimeError,
+        UnpicklingError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+    ) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ValueError(f"{path}: is cut short, or no weights ({reason}); {EXPECTED}") from error
     if isinstance(content, dict):

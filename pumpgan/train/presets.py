@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pumpgan.data.names import suggestion
 from pumpgan.train.config import RunConfig, SemganConfig, Stylegan2AdaConfig
+from pumpgan.train.downstream_config import ClassifierConfig, SegmenterConfig
 
 Config = TypeVar("Config", bound=RunConfig)
 
@@ -52,6 +53,12 @@ STYLEGAN2_ADA_PRESETS: dict[str, dict] = {
 }
 
 
+# What a classifier and a segmenter learn in minutes on two cores: the protocol, but for its length.
+SHORT = dict(validate_every=50)
+CLASSIFIER_PRESETS: dict[str, dict] = {"tiny": SHORT, "full": {}, "thesis": dict(precision="fp32")}
+SEGMENTER_PRESETS: dict[str, dict] = {"tiny": SHORT, "full": {}, "thesis": dict(precision="fp32")}
+
+
 @dataclass(frozen=True)
 class Model:
     """What is known of a model before torch is loaded.
@@ -78,9 +85,15 @@ def stylegan2_ada_goal(preset: str, config: RunConfig) -> int:
     return math.ceil({"tiny": TINY_IMAGES, "thesis": 18_900_000}[preset] / config.batch)
 
 
+def fixed_goal(tiny: int, full: int) -> Callable[[str, RunConfig], int]:
+    return lambda preset, config: tiny if preset == "tiny" else full
+
+
 MODELS: dict[str, Model] = {
     "semgan": Model(SemganConfig, SEMGAN_PRESETS, semgan_goal, learns_labels=True, draws=True),
     "stylegan2-ada": Model(Stylegan2AdaConfig, STYLEGAN2_ADA_PRESETS, stylegan2_ada_goal, draws=True),
+    "classifier": Model(ClassifierConfig, CLASSIFIER_PRESETS, fixed_goal(1_000, 80_000)),
+    "segmenter": Model(SegmenterConfig, SEGMENTER_PRESETS, fixed_goal(1_000, 20_000), learns_labels=True),
 }
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pumpgan.data.dataset import LabelClass
 from pumpgan.train.checkpoint import versions
 from pumpgan.train.config import SemganConfig
 from pumpgan.train.learner import Task
@@ -45,8 +46,16 @@ class RunRecord:
 
     @property
     def task(self) -> Task:
-        classes = self.classes if MODELS[self.model].learns_labels else ()
-        return Task(self.size, self.channels, classes, self.conditions)
+        return Task(self.size, self.channels, self.classes if self.learns_labels else (), self.conditions)
+
+    @property
+    def label_classes(self) -> tuple[LabelClass, ...]:
+        """As they were: the data set itself may be gone."""
+        return tuple(LabelClass(c["id"], c["name"], tuple(c["colour"])) for c in self.class_table)
+
+    @property
+    def learns_labels(self) -> bool:
+        return MODELS[self.model].learns_labels
 
     @property
     def draws_labels(self) -> bool:

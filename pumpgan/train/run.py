@@ -16,6 +16,7 @@ from pumpgan.ops.choice import pin
 from pumpgan.train.allocator import keep_freed_memory
 from pumpgan.train.checkpoint import FILES, latest, versions
 from pumpgan.train.config import RunConfig
+from pumpgan.train.downstream_job import ClassifierJob, SegmenterJob
 from pumpgan.train.gan_job import GanJob
 from pumpgan.train.job import Job
 from pumpgan.train.journal import Journal
@@ -27,6 +28,8 @@ from pumpgan.train.record import RunRecord
 JOBS: dict[str, type[Job]] = {
     "semgan": GanJob,
     "stylegan2-ada": GanJob,
+    "classifier": ClassifierJob,
+    "segmenter": SegmenterJob,
 }
 
 
