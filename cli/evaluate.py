@@ -86,8 +86,11 @@ def of_gan(run, data, split, given, common):
 
 def of_downstream(run, data, split, given, common):
     from pumpgan.inference.judge import judge
+    from pumpgan.report import evaluation
 
-    return judge(run, data, split=split or "test", **common)
+    result = judge(run, data, split=split or "test", **common)
+    evaluation.draw(Path(result["folder"]))
+    return result
 
 
 def show_gan(run, data, result):
@@ -105,11 +108,12 @@ def show_gan(run, data, result):
 
 
 def show_downstream(run, data, result):
+    from pumpgan.report import evaluation
+
     scores = result["scores"]
     click.echo(
         f"{run}, best at step {result['checkpoint']}, on {scores['images']} images of {result['photographs']} "
         f"photographs of {data} ({result['split']})"
     )
-    for name, value in scores.items():
-        click.echo(f"{name}  {value}")
-    click.echo(f"image by image: {result['folder']}")
+    click.echo(evaluation.table(result))
+    click.echo(f"image by image, and as pictures: {result['folder']}")

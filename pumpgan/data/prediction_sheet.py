@@ -1,12 +1,14 @@
-"""Sheets of what a segmenter saw, should have said, and said: figure 3.9 of the source thesis."""
+"""What a network said of images: a segmenter's sheets as figure 3.9 of the source thesis, a classifier's by outcome."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from PIL import Image
+from torch import Tensor
 
 from pumpgan.data.picture import (
     SMALLEST_CELL,
+    Group,
     PixelClass,
     as_array,
     as_rgb,
@@ -19,6 +21,26 @@ from pumpgan.data.picture import (
 )
 
 VIEWS = "image with the target outlined, target, prediction"
+
+
+def by_outcome(images: Tensor, probabilities: Tensor, targets: Tensor, threshold: float, most: int) -> list[Group]:
+    """A classifier's images for `sample_sheet`, those of each outcome apart, the ones it is surest of first.
+
+    images: uint8 [N, C, H, W]. probabilities: of a defect, [N]; one is predicted above `threshold`. targets: 0 or 1,
+    [N]. most: images of an outcome. Outcomes that do not occur are left out.
+    """
+    predicted, groups = probabilities > threshold, []
+    for title, of, sign in (
+        ("defects found", predicted & (targets == 1), -1),
+        ("defects missed", ~predicted & (targets == 1), 1),
+        ("false alarms", predicted & (targets == 0), -1),
+        ("good ones passed", ~predicted & (targets == 0), 1),
+    ):
+        chosen = of.nonzero().flatten()
+        surest = chosen[(sign * probabilities[chosen]).argsort(stable=True)][:most]
+        if len(surest):
+            groups.append((f"{title}: {len(chosen)}, surest first", images[surest], None))
+    return groups
 
 
 class Predictions(NamedTuple):

@@ -1,21 +1,27 @@
 """A classifier or segmenter on photographs that it has never seen: all scores, and each image's share in them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
+from torch import Tensor
 
 from pumpgan.data.dataset import Dataset
 from pumpgan.data.packed import Packed, pack
+from pumpgan.data.picture import sample_sheet, save_png
+from pumpgan.data.prediction_sheet import Predictions, by_outcome, prediction_sheet
 from pumpgan.data.splits import refuse_trained_on
 from pumpgan.inference.predictor import Predictor
 from pumpgan.metrics.classification import ClassificationScores
 from pumpgan.metrics.segmentation import SegmentationScores
+from pumpgan.train.samples import spread
 
 CHUNK = 256
+SHOWN = 16  # images of a group of the sheet
 
 Advance = Callable[[str, int, int], object]
 
@@ -31,8 +37,8 @@ def judge(
 ) -> dict[str, Any]:
     """Scores of a run's best network on a dataset's split, without flips, at the run's resolution.
 
-    Appended to the run's evaluations.jsonl; `folder` of what is returned holds images.jsonl, a line an image (what it
-    takes to compute the scores of any choice of photographs), and scores.json.
+    Appended to the run's evaluations.jsonl; `folder` of what is returned holds scores.json, images.jsonl, a line an
+    image (what it takes to compute the scores of any choice of photographs), and predictions.png.
 
     Raises ValueError where the dataset does not fit the run, holds nothing to compare with, or where `split` is test
     and the run was trained or validated on one of its photographs.
@@ -43,7 +49,7 @@ def judge(
     if split == "test":
         refuse_trained_on(dataset, [Path(path) for path in record.data])
     packed = comparable(predictor, dataset, split)
-    scores, curve = (classify if record.model == "classifier" else segment)(predictor, packed, advance)
+    scores, sheet = (classify if record.model == "classifier" else segment)(predictor, packed, advance)
     per_image = [
         {"name": entry.name, "photographs": entry.photographs, "group": entry.group, "kind": entry.kind} | figures
         for entry, figures in zip(packed.entries, scores.per_image(), strict=True)
@@ -58,12 +64,14 @@ def judge(
         "split": split,
         "photographs": len({name for entry in packed.entries for name in entry.photographs}),
         "size": list(record.size),
+        "classes": list(record.classes),
         "folder": str(folder),
         "scores": scores.result(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "images.jsonl").write_text("".join(json.dumps(line, allow_nan=False) + "\n" for line in per_image))
-    (folder / "scores.json").write_text(json.dumps(result | {"curve": curve}, indent=1, allow_nan=False))
+    (folder / "scores.json").write_text(json.dumps(result | {"curve": scores.curve()}, indent=1, allow_nan=False))
+    save_png(sheet, folder / "predictions.png")
     with open(run / "evaluations.jsonl", "a") as file:
         file.write(json.dumps(result, allow_nan=False) + "\n")
     return result
@@ -91,20 +99,52 @@ def comparable(predictor: Predictor, dataset: Dataset, split: str) -> Packed:
     return packed if bool(told.all()) else packed.take(told.nonzero().flatten())
 
 
-def classify(predictor: Predictor, packed: Packed, advance: Advance) -> tuple[ClassificationScores, Any]:
-    scores, targets = ClassificationScores(predictor.record.config.threshold), packed.targets()
-    for start in range(0, len(packed), CHUNK):
-        part = slice(start, start + CHUNK)
+def classify(predictor: Predictor, packed: Packed, advance: Advance) -> tuple[ClassificationScores, Image.Image]:
+    """The scores, and a sheet of the images that it was surest of, right and wrong."""
+    threshold = predictor.record.config.threshold
+    scores, targets = ClassificationScores(threshold), packed.targets()
+    for part in chunks(packed):
         scores.update(predictor.defect_probabilities(packed.images[part]), targets[part])
         advance("images", len(targets[part]), len(packed))
-    return scores, scores.curve()
+    groups = by_outcome(packed.images, torch.from_numpy(scores.probabilities), targets, threshold, SHOWN)
+    return scores, sample_sheet(groups, packed.classes)
 
 
-def segment(predictor: Predictor, packed: Packed, advance: Advance) -> tuple[SegmentationScores, Any]:
-    scores = SegmentationScores(predictor.classes)
-    for start in range(0, len(packed), CHUNK):
-        part = slice(start, start + CHUNK)
+def segment(predictor: Predictor, packed: Packed, advance: Advance) -> tuple[SegmentationScores, Image.Image]:
+    """The scores, and a sheet of images with target and prediction."""
+    scores, found = SegmentationScores(predictor.classes), []
+    for part in chunks(packed):
         labels, foreground = predictor.label_maps(packed.images[part])
         scores.update(labels, packed.labels[part], foreground)
+        found.append(labels)
         advance("images", len(labels), len(packed))
-    return scores, scores.curve()
+    return scores, prediction_sheet(shown(packed, torch.cat(found)), packed.classes)
+
+
+def chunks(packed: Packed) -> Iterator[slice]:
+    return (slice(start, start + CHUNK) for start in range(0, len(packed), CHUNK))
+
+
+def shown(packed: Packed, predicted: Tensor) -> list[Predictions]:
+    """Images from all over the set that are not all ground, with their overlap; and the largest false alarms."""
+    there, said = packed.labels > 0, predicted > 0
+    groups = []
+    chosen = spread(there.flatten(1).any(dim=1).nonzero().flatten(), SHOWN)
+    if len(chosen):
+        right = (there & (predicted == packed.labels)).flatten(1).sum(dim=1) / (there | said).flatten(1).sum(dim=1)
+        notes = [f"IoU {value:.2f}" for value in right[chosen].tolist()]
+        groups.append(Predictions(f"{len(chosen)} from all over", *views(packed, predicted, chosen), notes))
+    alarms = torch.where(there.flatten(1).any(dim=1), 0, said.flatten(1).sum(dim=1))
+    largest = alarms.argsort(descending=True, stable=True)[: min(SHOWN, int((alarms > 0).sum()))]
+    if len(largest):
+        notes = [f"{pixels} pixels" for pixels in alarms[largest].tolist()]
+        title = f"false alarms: {int((alarms > 0).sum())}, largest first"
+        groups.append(Predictions(title, *views(packed, predicted, largest), notes))
+    if not groups:
+        few = spread(torch.arange(len(packed)), SHOWN)
+        groups.append(Predictions("all ground, and predicted so", *views(packed, predicted, few)))
+    return groups
+
+
+def views(packed: Packed, predicted: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return packed.images[chosen], packed.labels[chosen], predicted[chosen]

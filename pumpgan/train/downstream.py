@@ -51,6 +51,7 @@ class Validated(Learner):
     NETWORKS: tuple[str, ...] = ("network", "best")
     OPTIMIZERS: tuple[str, ...] = ("optimizer",)
     MAIN = "loss/training"
+    network: Any
     SCORE: str  # which of `validate`'s figures decides
 
     def __init__(self, config: ValidatedConfig, task: Task, device: torch.device, dtype: torch.dtype):

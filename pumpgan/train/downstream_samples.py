@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
-from pumpgan.data.picture import Group, sample_sheet, save_png
+from pumpgan.data.picture import sample_sheet, save_png
+from pumpgan.data.prediction_sheet import by_outcome, prediction_sheet
 from pumpgan.models.segmenter import decide
-from pumpgan.train.downstream import Trained
+from pumpgan.train.downstream import Trained, as_float
 from pumpgan.train.journal import Journal
 from pumpgan.train.samples import spread
 
@@ -24,43 +26,31 @@ class DownstreamSampler(ABC):
     def __call__(self, learner: Trained) -> list[str]:
         learner.network.eval()
         with torch.no_grad(), learner.autocast():
-            sheet = sample_sheet(self.groups(learner), learner.validation.classes)
+            sheet = self.sheet(learner)
         save_png(sheet, self.run / "samples" / f"{learner.step:08d}.png")
         self.journal.picture(learner.step, "samples", np.asarray(sheet.convert("RGB")))
         return []
 
     @abstractmethod
-    def groups(self, learner: Trained) -> list[Group]: ...
+    def sheet(self, learner: Trained) -> Image.Image: ...
 
 
 class ClassifierSampler(DownstreamSampler):
     """By outcome, the validation images it is surest of."""
 
-    def groups(self, learner: Trained) -> list[Group]:
+    def sheet(self, learner: Trained) -> Image.Image:
         validation, targets = learner.validation, learner.validation.targets()
         found = [learner.network(images).float().softmax(dim=1)[:, 1].cpu() for images, _ in learner.batches()]
-        probabilities = torch.cat(found)
-        predicted = probabilities > learner.config.threshold
-        groups: list[Group] = []
-        for title, of, sign in (
-            ("defects found", predicted & (targets == 1), -1),
-            ("defects missed", ~predicted & (targets == 1), 1),
-            ("false alarms", predicted & (targets == 0), -1),
-            ("good ones passed", ~predicted & (targets == 0), 1),
-        ):
-            chosen = of.nonzero().flatten()
-            surest = chosen[(sign * probabilities[chosen]).argsort(stable=True)][:SHOWN]
-            if len(surest):
-                groups.append((f"{title}: {len(chosen)}, surest first", validation.images[surest], None))
-        return groups
+        sheet = by_outcome(validation.images, torch.cat(found), targets, learner.config.threshold, SHOWN)
+        return sample_sheet(sheet, validation.classes)
 
 
 class SegmenterSampler(DownstreamSampler):
     """Validation images from all over, with target and prediction."""
 
-    def groups(self, learner: Trained) -> list[Group]:
+    def sheet(self, learner: Trained) -> Image.Image:
         validation = learner.validation
         chosen = spread((validation.labels.flatten(1) > 0).any(dim=1).nonzero().flatten(), SHOWN)
-        images = validation.images[chosen]
-        predicted = decide(learner.network(images.to(learner.device).float() / 127.5 - 1), learner.config.threshold)
-        return [("target", images, validation.labels[chosen]), ("prediction", images, predicted)]
+        images, targets = validation.images[chosen], validation.labels[chosen]
+        predicted = decide(learner.network(as_float(images.to(learner.device))), learner.config.threshold)
+        return prediction_sheet([("validation", images, targets, predicted, None)], validation.classes)

@@ -87,3 +87,26 @@ def test_a_downstream_run_draws_nothing(data, tmp_path):
     assert result.exit_code == 1 and "is a run of classifier, which draws nothing" in result.output
     result = pumpgan("evaluate", "--run", run, "--data", data, "--count", 5)
     assert result.exit_code == 2 and "--count: measures what a GAN draws" in result.output
+
+
+def test_an_evaluation_leaves_curve_confusions_and_a_sheet(data, tmp_path):
+    run = tmp_path / "run"
+    for model, tables in (("classifier", 1), ("segmenter", 2)):
+        run = tmp_path / model
+        assert pumpgan(*TRAIN, "--model", model, "--data", data, "--out", run).exit_code == 0
+        result = pumpgan("evaluate", "--run", run, "--data", data)
+        assert result.exit_code == 0, result.output
+        (folder,) = (run / "evaluations").iterdir()
+        names = {
+            "scores.json",
+            "images.jsonl",
+            "predictions.png",
+            "precision-recall.png",
+            "confusion.md",
+            "confusion.csv",
+        }
+        assert {path.name for path in folder.iterdir()} == names
+        assert (folder / "confusion.md").read_text().count("| --- |") == tables
+        assert result.output.count("actual \\ predicted") == tables
+        again = pumpgan("evaluate", "--run", run, "--data", data, "--split", "train")
+        assert again.exit_code == 0 and len(list((run / "evaluations").iterdir())) == 2
