@@ -29,7 +29,8 @@ def by_outcome(images: Tensor, probabilities: Tensor, targets: Tensor, threshold
     images: uint8 [N, C, H, W]. probabilities: of a defect, [N]; one is predicted above `threshold`. targets: 0 or 1,
     [N]. most: images of an outcome. Outcomes that do not occur are left out.
     """
-    predicted, groups = probabilities > threshold, []
+    predicted = probabilities > threshold
+    groups: list[Group] = []
     for title, of, sign in (
         ("defects found", predicted & (targets == 1), -1),
         ("defects missed", ~predicted & (targets == 1), 1),

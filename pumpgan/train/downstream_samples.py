@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from pumpgan.data.picture import sample_sheet, save_png
-from pumpgan.data.prediction_sheet import by_outcome, prediction_sheet
+from pumpgan.data.prediction_sheet import Predictions, by_outcome, prediction_sheet
 from pumpgan.models.segmenter import decide
 from pumpgan.train.downstream import Trained, as_float
 from pumpgan.train.journal import Journal
@@ -53,4 +53,4 @@ class SegmenterSampler(DownstreamSampler):
         chosen = spread((validation.labels.flatten(1) > 0).any(dim=1).nonzero().flatten(), SHOWN)
         images, targets = validation.images[chosen], validation.labels[chosen]
         predicted = decide(learner.network(as_float(images.to(learner.device))), learner.config.threshold)
-        return prediction_sheet([("validation", images, targets, predicted, None)], validation.classes)
+        return prediction_sheet([Predictions("validation", images, targets, predicted)], validation.classes)
