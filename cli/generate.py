@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
-from pumpgan.cli.options import Checkpoint
+from pumpgan.cli.options import Checkpoint, config_options
+from pumpgan.inference.wanted import Wanted
+from pumpgan.train.config import flag
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -25,57 +27,27 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     "--truncation", default=1.0, show_default=True, type=click.FloatRange(0, 1), help="Psi: below 1 less varied."
 )
 @click.option("--image-label", help="What to set as every image's label, and what a conditional run is asked to draw.")
-@click.option("--with-class", help="Keep only images whose labels hold this class.")
-@click.option(
-    "--min-fraction",
-    default=0.0,
-    show_default=True,
-    type=click.FloatRange(0, 1),
-    help="In more than this part of the pixels.",
-)
-@click.option(
-    "--realism",
-    metavar="SHARE",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Keep only this share of the samples: those that the run's image discriminator finds most real.",
-)
-@click.option(
-    "--novelty",
-    metavar="RATIO",
-    type=click.FloatRange(0),
-    help="Keep only images at least this far from the nearest training image, in terms of that one's distance to the "
-    "nearest that shows something else.",
-)
-@click.option(
-    "--data",
-    multiple=True,
-    type=FOLDER,
-    help="Of --novelty: what counts as the training images; may be repeated.  [default: what the run was trained on]",
-)
-@click.option(
-    "--inception",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Of --novelty: file of an Inception network whose features are compared.  [default: those of a stand-in]",
-)
+@config_options({"generate": (Wanted, {})})
 @click.option(
     "--checkpoint", type=Checkpoint(), help="A step of the run, or best by its metric.  [default: the newest]"
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-def generate(run, count, out, seed, start, truncation, image_label, checkpoint, device, **wanted):
+def generate(run, count, out, seed, start, truncation, image_label, checkpoint, device, stated):
     """Write a dataset of generated images, with their pixel labels where the run draws them.
 
     What is not good enough can be left out; samples.jsonl in the dataset tells of every sample drawn why.
 
     \b
     pumpgan generate --run runs/faces --count 500 --out earrings --with-class earring
-    pumpgan generate --run runs/faces --count 500 --out good --realism 0.7 --novelty 0.5
+    pumpgan generate --run runs/faces --count 500 --out good --realism 0.7 --novelty 0.6
+    pumpgan generate --run runs/parts --count 500 --out agreed --segmenter runs/segmenter --agreement 0.5
     """
-    for option, of in (("min_fraction", "with_class"), ("data", "novelty"), ("inception", "novelty")):
-        if wanted[option] and wanted[of] is None:
-            raise click.UsageError(f"--{option.replace('_', '-')}: needs --{of.replace('_', '-')}")
+    try:
+        wanted = Wanted(**stated)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     from pumpgan.cli.device import chosen_device
     from pumpgan.cli.progress import progress
-    from pumpgan.inference.filters import Wanted
     from pumpgan.inference.generate import generate as write
 
     with progress() as advance:
@@ -83,7 +55,7 @@ def generate(run, count, out, seed, start, truncation, image_label, checkpoint, 
             run,
             out,
             count,
-            wanted=Wanted(**wanted),
+            wanted=wanted,
             seed=seed,
             start=start,
             truncation=truncation,
@@ -92,6 +64,6 @@ def generate(run, count, out, seed, start, truncation, image_label, checkpoint, 
             device=chosen_device(device),
             advance=advance,
         )
-    rejected = "".join(f", {n} rejected by --{name.replace('_', '-')}" for name, n in tally.rejected.most_common())
+    rejected = "".join(f", {n} rejected by {flag(name)}" for name, n in tally.rejected.most_common())
     several = " (some by several)" if sum(tally.rejected.values()) > tally.drawn - tally.kept else ""
     click.echo(f"{out}: {tally.kept} images, from {tally.drawn} drawn{rejected}{several}")

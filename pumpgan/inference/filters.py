@@ -5,23 +5,25 @@ alike. docs/generating.md says when to use which.
 """
 
 import itertools
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from pumpgan.data.dataset import Dataset, class_id
+from pumpgan.data.dataset import Dataset, LabelClass, class_id, size_text
 from pumpgan.data.packed import Packed, merge, pack
 from pumpgan.data.splits import origin_of, shown_by
+from pumpgan.inference.predictor import Predictor
 from pumpgan.inference.samples import BATCH, Sample, TrainedGenerator
+from pumpgan.inference.wanted import Wanted
 from pumpgan.metrics.extractors import load_extractor
 from pumpgan.metrics.novelty import MIRRORINGS, TrainingImages, features_of
+from pumpgan.metrics.segmentation import Areas, SegmentationScores
 from pumpgan.models.discriminators import ImageDiscriminator
 from pumpgan.train.checkpoint import latest, steps
 from pumpgan.train.gan import build_image_discriminator
@@ -49,7 +51,7 @@ class Criterion(ABC):
         """What dataset.json says of it."""
 
 
-def judge(criteria: Sequence[Criterion], sample: Sample) -> list[tuple[Scores, list[str]]]:
+def verdicts(criteria: Sequence[Criterion], sample: Sample) -> list[tuple[Scores, list[str]]]:
     """Of each sample its scores, and the names of the criteria that it fails. What lacks the wanted class is not
     looked at any further."""
     judged: list[tuple[Scores, list[str]]] = [({}, []) for _ in sample.numbers]
@@ -142,7 +144,7 @@ class Realism(Criterion):
         return self.discriminator.logits(torch.cat([features, deviation], dim=1), named).double()
 
     def __call__(self, sample: Sample) -> list[Scores]:
-        conditions = sample.conditions or [None] * len(sample.numbers)
+        conditions: Sequence[int | None] = sample.conditions or [None] * len(sample.numbers)
         logits = self._logits(self._features(sample), conditions).tolist()
         return [{"margin": logit - self.thresholds[under]} for logit, under in zip(logits, conditions, strict=True)]
 
@@ -183,33 +185,49 @@ class Agreement(Criterion):
 
     name = "agreement"
 
-    def __init__(self, trained: TrainedGenerator, segment: Segment, least: float, *, segmenter: str):
-        """segmenter: what dataset.json calls it."""
-        self.segment, self.least, self.segmenter = segment, least, segmenter
-        self.classes = len(trained.classes)
+    def __init__(self, classes: Sequence[LabelClass], segment: Segment, least: float, *, segmenter: dict[str, Any]):
+        """segmenter: what dataset.json says of it."""
+        self.classes, self.segment, self.least, self.segmenter = classes, segment, least, segmenter
 
     def __call__(self, sample: Sample) -> list[Scores]:
-        seen = self.segment(sample.pixels).cpu()
-        overlaps = overlap(seen, torch.from_numpy(sample.labels), self.classes)
-        return [{"agreement": value} for value in overlaps.tolist()]
+        found = SegmentationScores(self.classes)
+        found.update(self.segment(sample.pixels), cast(np.ndarray, sample.labels))
+        return [{"agreement": value} for value in overlap(found.areas).tolist()]
 
     def keeps(self, scores: Scores) -> bool:
         return scores["agreement"] >= self.least
 
     def settings(self) -> dict[str, Any]:
-        return {"agreement": {"least": self.least, "segmenter": self.segmenter}}
+        return {"agreement": {"least": self.least, **self.segmenter}}
+
+    @classmethod
+    def of_run(cls, trained: TrainedGenerator, segmenter: Path, least: float) -> "Agreement":
+        """By the best network of a segmenter's run; ValueError unless it knows the same classes in such images."""
+        record, predictor = trained.record, Predictor(segmenter, device=trained.device)
+        other = predictor.record
+        if not record.draws_labels:
+            raise ValueError(f"agreement: {trained.run} draws images without labels")
+        if not other.learns_labels:
+            raise ValueError(f"segmenter: {segmenter} is a run of {other.model}, which sees no pixel labels")
+        for what, ours, theirs in (
+            ("classes", ", ".join(record.classes), ", ".join(other.classes)),
+            ("channels", record.channels, other.channels),
+            ("size", size_text(record.size), size_text(other.size)),
+        ):
+            if ours != theirs:
+                raise ValueError(
+                    f"segmenter: {what} of {segmenter} must be those of {trained.run}: {ours}; got {theirs}"
+                )
+        about = {"segmenter": str(segmenter.resolve()), "checkpoint": predictor.step}
+        return cls(trained.classes, lambda images: predictor.label_maps(images)[0], least, segmenter=about)
 
 
-def overlap(seen: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """float64 [N]: of two classes the intersection over union of class 1, of more its mean over the classes that either
-    map holds; 1 where neither holds any. seen, labels: class ids [N, H, W]."""
-    ids = torch.arange(classes)[:, None, None]
-    one, other = seen[:, None] == ids, labels[:, None] == ids
-    both, either = ((one & other).sum(dim=(2, 3)).double(), (one | other).sum(dim=(2, 3)).double())
-    if classes == 2:
-        both, either = both[:, 1:], either[:, 1:]
-    count = (either > 0).sum(dim=1)
-    return torch.where(count > 0, (both / either.clamp(min=1)).sum(dim=1) / count.clamp(min=1), 1.0)
+def overlap(areas: Areas) -> NDArray[np.float64]:
+    """[N]: of two classes the intersection over union of the second, of more its mean over those that either map holds;
+    1 where neither holds any."""
+    both, either = (pixels[:, 1:] if pixels.shape[1] == 2 else pixels for pixels in (areas.intersection, areas.union))
+    count = (either > 0).sum(axis=1)
+    return np.where(count, (both / np.maximum(either, 1)).sum(axis=1) / np.maximum(count, 1), 1.0)
 
 
 class Novelty(Criterion):
@@ -282,49 +300,22 @@ def training_images(
     return packed, shows, paths
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What a sample must be to be kept; what is left out is not asked for.
-
-    with_class: its labels hold this class, in more than `min_fraction` of the pixels.
-    realism: it is in this share, over 0 to 1, of those that the run's image discriminator finds most real.
-    novelty: its distance to the nearest training image is at least so many times that one's own distance to the nearest
-        of something else. data: sets that count as the training images, by default the run's own. inception: file of
-        the network whose features are compared, by default the stand-in's.
-    """
-
-    with_class: str | None = None
-    min_fraction: float = 0.0
-    realism: float | None = None
-    novelty: float | None = None
-    data: tuple[Path, ...] = ()
-    inception: Path | None = None
-
-    def __post_init__(self):
-        if not 0 <= self.min_fraction <= 1:
-            raise ValueError(f"min_fraction: must be from 0 to 1, got {self.min_fraction}")
-        if self.realism is not None and not 0 < self.realism <= 1:
-            raise ValueError(f"realism: must be over 0 and at most 1, got {self.realism}")
-        if self.novelty is not None and not 0 <= self.novelty < math.inf:
-            raise ValueError(f"novelty: must be at least 0, got {self.novelty}")
-        for name, of in (("min_fraction", "with_class"), ("data", "novelty"), ("inception", "novelty")):
-            if getattr(self, name) and getattr(self, of) is None:
-                raise ValueError(f"{name}: has no effect without {of}")
-
-    def criteria(
-        self,
-        trained: TrainedGenerator,
-        *,
-        truncation: float = 1.0,
-        condition: int | None = None,
-        advance: Advance = lambda what, images, total: None,
-    ) -> list[Criterion]:
-        """Ready to judge samples that are drawn with this truncation, under this condition."""
-        found: list[Criterion] = []
-        if self.with_class is not None:
-            found.append(Presence(trained, self.with_class, self.min_fraction))
-        if self.realism is not None:
-            found.append(Realism(trained, self.realism, truncation=truncation, condition=condition, advance=advance))
-        if self.novelty is not None:
-            found.append(Novelty(trained, self.novelty, data=self.data, inception=self.inception, advance=advance))
-        return found
+def criteria_for(
+    wanted: Wanted,
+    trained: TrainedGenerator,
+    *,
+    truncation: float = 1.0,
+    condition: int | None = None,
+    advance: Advance = lambda what, images, total: None,
+) -> list[Criterion]:
+    """Ready to judge samples that are drawn with this truncation, under this condition."""
+    found: list[Criterion] = []
+    if wanted.with_class is not None:
+        found.append(Presence(trained, wanted.with_class, wanted.min_fraction))
+    if wanted.realism is not None:
+        found.append(Realism(trained, wanted.realism, truncation=truncation, condition=condition, advance=advance))
+    if wanted.agreement is not None and wanted.segmenter is not None:
+        found.append(Agreement.of_run(trained, wanted.segmenter, wanted.agreement))
+    if wanted.novelty is not None:
+        found.append(Novelty(trained, wanted.novelty, data=wanted.data, inception=wanted.inception, advance=advance))
+    return found

@@ -13,8 +13,10 @@ import torch
 
 from pumpgan.data.dataset import Dataset, Entry
 from pumpgan.data.writer import DatasetWriter, check_new
-from pumpgan.inference.filters import Advance, Wanted, judge
+from pumpgan.inference.filters import Advance, criteria_for, verdicts
 from pumpgan.inference.samples import BATCH, TrainedGenerator
+from pumpgan.inference.wanted import Wanted
+from pumpgan.train.config import flag
 from pumpgan.train.record import RunRecord
 
 MOST_TRIES = 200  # samples drawn for every one kept before too rare ones are given up
@@ -64,7 +66,7 @@ def generate(
     image_labels = names or ("good", "defect")
     if image_label and image_label not in image_labels:
         image_labels = (image_label,)
-    criteria = (wanted or Wanted()).criteria(trained, truncation=truncation, condition=condition, advance=advance)
+    criteria = criteria_for(wanted or Wanted(), trained, truncation=truncation, condition=condition, advance=advance)
     tally, most = Tally(), max(MOST_TRIES * count, LEAST_TRIES)
     with (
         DatasetWriter(
@@ -89,7 +91,7 @@ def generate(
         # Whole batches are judged, as they are drawn, so that a sample's scores do not depend on where one starts.
         for sample in trained.samples(seed, start=start - start % BATCH, truncation=truncation, condition=condition):
             before = tally.kept
-            for k, (scores, failed) in enumerate(judge(criteria, sample)):
+            for k, (scores, failed) in enumerate(verdicts(criteria, sample)):
                 number = sample.numbers[k]
                 if number < start or tally.kept == count:
                     continue
@@ -116,7 +118,7 @@ def generate(
 
 
 def too_few(tally: Tally, count: int) -> str:
-    rejected = ", ".join(f"{n} by --{name.replace('_', '-')}" for name, n in tally.rejected.most_common())
+    rejected = ", ".join(f"{n} by {flag(name)}" for name, n in tally.rejected.most_common())
     return (
         f"count: {tally.kept} of {tally.drawn} samples can be kept, not {count}; rejected are {rejected}. Ask for "
         f"fewer images, or less of each; what is drawn too rarely is steered in training, by --dist-loss"

@@ -58,7 +58,6 @@ class TrainedGenerator:
 
     @property
     def classes(self) -> tuple[LabelClass, ...]:
-        """As config.json keeps them: the data set itself may be gone."""
         return self.record.label_classes
 
     def condition(self, image_label: str | None) -> int | None:

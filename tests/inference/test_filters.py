@@ -7,17 +7,22 @@ import numpy as np
 import pytest
 import torch
 from miniatures import dataset as miniature
+from parts import use_small_networks, write_parts
 from plates import draw_plate, write_plates
 from small_gan import SMALL_CONFIG
 
-from pumpgan.data.dataset import PART_CLASSES, PART_IMAGE_LABELS, Dataset, Entry
+from pumpgan.data.dataset import PART_CLASSES, PART_IMAGE_LABELS, Dataset, Entry, LabelClass
 from pumpgan.data.packed import pack
 from pumpgan.data.writer import DatasetWriter
 from pumpgan.inference import filters
-from pumpgan.inference.filters import Agreement, Novelty, Presence, Realism, Wanted, judge, overlap
+from pumpgan.inference.filters import Agreement, Novelty, Presence, Realism, criteria_for, overlap, verdicts
+from pumpgan.inference.predictor import Predictor
 from pumpgan.inference.samples import BATCH, Sample, TrainedGenerator
+from pumpgan.inference.wanted import Wanted
+from pumpgan.metrics.segmentation import SegmentationScores
 from pumpgan.train.checkpoint import keep_snapshot, latest
 from pumpgan.train.config import SemganConfig, Stylegan2AdaConfig
+from pumpgan.train.downstream_config import ClassifierConfig, SegmenterConfig
 from pumpgan.train.loop import Goal
 from pumpgan.train.run import start
 
@@ -133,27 +138,67 @@ def test_a_step_whose_discriminator_is_gone_cannot_judge(run, tmp_path):
 # Agreement ---------------------------------------------------------------------------------------------------
 
 
+def overlap_of(seen, labels, classes: int) -> list[float]:
+    scores = SegmentationScores([LabelClass(k, f"{k}", (k, k, k)) for k in range(classes)])
+    scores.update(torch.tensor(seen), torch.tensor(labels))
+    return overlap(scores.areas).tolist()
+
+
 def test_overlap_is_of_the_defects_of_two_classes():
-    labels = torch.tensor([[[0, 1], [1, 1]], [[0, 0], [0, 1]], [[0, 0], [0, 0]], [[0, 0], [0, 0]]])
-    seen = torch.tensor([[[0, 1], [0, 0]], [[0, 1], [0, 0]], [[0, 0], [0, 0]], [[0, 0], [0, 1]]])
-    assert overlap(seen, labels, 2).tolist() == [1 / 3, 0, 1, 0]
+    labels = [[[0, 1], [1, 1]], [[0, 0], [0, 1]], [[0, 0], [0, 0]], [[0, 0], [0, 0]]]
+    seen = [[[0, 1], [0, 0]], [[0, 1], [0, 0]], [[0, 0], [0, 0]], [[0, 0], [0, 1]]]
+    assert overlap_of(seen, labels, 2) == pytest.approx([1 / 3, 0, 1, 0])
 
 
 def test_overlap_of_more_classes_is_the_mean_over_those_that_either_holds():
-    labels = torch.tensor([[[0, 0, 1, 1]], [[0, 0, 0, 0]]])
-    seen = torch.tensor([[[0, 0, 1, 2]], [[0, 0, 0, 3]]])
-    assert overlap(seen, labels, 5).tolist() == pytest.approx([(1 + 1 / 2 + 0) / 3, (3 / 4 + 0) / 2])
+    found = overlap_of([[[0, 0, 1, 2]], [[0, 0, 0, 3]]], [[[0, 0, 1, 1]], [[0, 0, 0, 0]]], 5)
+    assert found == pytest.approx([(1 + 1 / 2 + 0) / 3, (3 / 4 + 0) / 2])
 
 
 def test_what_the_segmenter_sees_otherwise_is_rejected(run):
     trained = TrainedGenerator(run)
     sample = first(trained)
-    labels = torch.from_numpy(sample.labels).long()
+    labels = torch.from_numpy(sample.labels)
     half = torch.cat([labels[:16], (labels[16:] + 1) % 3])
-    agreement = Agreement(trained, lambda images: half, 0.5, segmenter="stub")
+    agreement = Agreement(trained.classes, lambda images: half, 0.5, segmenter={})
     kept = [agreement.keeps(scores) for scores in agreement(sample)]
     assert kept == [True] * 16 + [False] * 16
     assert agreement(sample)[0] == {"agreement": 1.0}
+
+
+def segmenter_of(data, folder, model: str = "segmenter"):
+    config = (SegmenterConfig if model == "segmenter" else ClassifierConfig)(batch=8, rate=0.02, validate_every=2)
+    return train(config, data, folder, 2)
+
+
+def test_a_segmenters_run_judges_by_its_best_network(run, plates, tmp_path, monkeypatch):
+    use_small_networks(monkeypatch)
+    segmenter = segmenter_of(plates, tmp_path / "segmenter")
+    trained, predictor = TrainedGenerator(run), Predictor(segmenter)
+    (agreement,) = criteria_for(Wanted(agreement=0.4, segmenter=segmenter), trained)
+    sample = first(trained)
+    seen, _ = predictor.label_maps(sample.pixels)
+    expected = overlap_of(seen.tolist(), sample.labels.tolist(), 3)
+    assert [scores["agreement"] for scores in agreement(sample)] == pytest.approx(expected)
+    about = {"least": 0.4, "segmenter": str(segmenter), "checkpoint": predictor.step}
+    assert agreement.settings() == {"agreement": about}
+
+
+def test_a_segmenter_of_other_images_is_refused(run, conditional_run, plates, tmp_path, monkeypatch):
+    use_small_networks(monkeypatch)
+    parts = write_parts(tmp_path / "parts")
+    wanted = Wanted(agreement=0.4, segmenter=segmenter_of(parts, tmp_path / "parts-segmenter"))
+    with pytest.raises(
+        ValueError, match=r"segmenter: classes of .* must be those of .*: ground, plate, hole; got good"
+    ):
+        criteria_for(wanted, TrainedGenerator(run))
+    with pytest.raises(ValueError, match=r"agreement: .* draws images without labels"):
+        criteria_for(wanted, TrainedGenerator(conditional_run))
+    wanted = Wanted(agreement=0.4, segmenter=segmenter_of(parts, tmp_path / "classifier", "classifier"))
+    with pytest.raises(ValueError, match=r"segmenter: .* is a run of classifier, which sees no pixel labels"):
+        criteria_for(wanted, TrainedGenerator(run))
+    with pytest.raises(ValueError, match="is a run of classifier, which draws nothing"):
+        TrainedGenerator(wanted.segmenter)
 
 
 # Novelty -----------------------------------------------------------------------------------------------------
@@ -200,8 +245,8 @@ def test_training_images_of_another_form_are_refused(run, tmp_path):
 
 def test_what_lacks_the_class_is_not_judged_further(run):
     trained = TrainedGenerator(run)
-    criteria = Wanted(with_class="hole", min_fraction=0.1, realism=0.5, novelty=0.0).criteria(trained)
-    judged = judge(criteria, first(trained))
+    criteria = criteria_for(Wanted(with_class="hole", min_fraction=0.1, realism=0.5, novelty=0.0), trained)
+    judged = verdicts(criteria, first(trained))
     lacking = [scores for scores, failed in judged if "with_class" in failed]
     having = [scores for scores, failed in judged if "with_class" not in failed]
     assert lacking and having
@@ -211,26 +256,10 @@ def test_what_lacks_the_class_is_not_judged_further(run):
 
 def test_a_sample_fails_every_criterion_that_it_does_not_meet(run):
     trained = TrainedGenerator(run)
-    judged = judge(Wanted(realism=0.01, novelty=1000.0).criteria(trained), first(trained))
+    judged = verdicts(criteria_for(Wanted(realism=0.01, novelty=1000.0), trained), first(trained))
     assert ["realism", "novelty"] in [failed for _, failed in judged]
 
 
 def test_a_class_is_asked_of_labels_alone(conditional_run):
     with pytest.raises(ValueError, match=r"with_class: .* draws images without labels"):
         Presence(TrainedGenerator(conditional_run), "defect")
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (dict(realism=0.0), "realism: must be over 0 and at most 1, got 0"),
-        (dict(realism=1.5), "realism: must be over 0"),
-        (dict(novelty=-1.0), "novelty: must be at least 0"),
-        (dict(with_class="hole", min_fraction=2.0), "min_fraction: must be from 0 to 1"),
-        (dict(min_fraction=0.1), "min_fraction: has no effect without with_class"),
-        (dict(inception="x"), "inception: has no effect without novelty"),
-    ],
-)
-def test_what_cannot_be_wanted_is_refused(options, said):
-    with pytest.raises(ValueError, match=said):
-        Wanted(**options)

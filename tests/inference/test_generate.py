@@ -14,8 +14,8 @@ from pumpgan.data.dataset import Dataset
 from pumpgan.data.select import select
 from pumpgan.inference import filters
 from pumpgan.inference import generate as module
-from pumpgan.inference.filters import Wanted
 from pumpgan.inference.generate import generate
+from pumpgan.inference.wanted import Wanted
 from pumpgan.train.config import SemganConfig
 from pumpgan.train.loop import Goal
 from pumpgan.train.run import start
@@ -129,7 +129,8 @@ def test_the_command_ends_with_what_it_drew_kept_and_rejected(run, tmp_path, mon
         (["--min-fraction", "0.1"], "--min-fraction: needs --with-class"),
         (["--data", "d"], "--data: needs --novelty"),
         (["--inception", "f"], "--inception: needs --novelty"),
-        (["--realism", "0"], "0 is not in the range"),
+        (["--segmenter", "s"], "--segmenter: needs --agreement"),
+        (["--realism", "0"], "--realism: must be a share over 0"),
     ],
 )
 def test_options_without_effect_are_wrong_usage(run, tmp_path, options, said):
@@ -137,3 +138,12 @@ def test_options_without_effect_are_wrong_usage(run, tmp_path, options, said):
         main, ["generate", "--run", str(run), "--count", "1", "--out", str(tmp_path / "x"), *options]
     )
     assert result.exit_code == 2 and said in result.output
+
+
+def test_several_sets_can_be_named_as_the_training_images(run, plates, many_plates, tmp_path, monkeypatch):
+    monkeypatch.setenv("PUMPGAN_CACHE", str(tmp_path / "cache"))
+    arguments = ["--run", run, "--count", 2, "--out", tmp_path / "set", "--novelty", 0.1, "--device", "cpu"]
+    said = CliRunner().invoke(command, [*map(str, [*arguments, "--data", plates, "--data", many_plates])])
+    assert said.exit_code == 0, said.output
+    novelty = Dataset.open(tmp_path / "set").source["options"]["novelty"]
+    assert novelty["images"] == 48 + 450 and novelty["data"] == [str(plates), str(many_plates)]

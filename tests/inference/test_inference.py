@@ -10,9 +10,9 @@ from plates import SMALL, pumpgan
 from pumpgan.data.check import check
 from pumpgan.data.dataset import Dataset
 from pumpgan.inference.evaluate import evaluate
-from pumpgan.inference.filters import Wanted
 from pumpgan.inference.generate import Tally, generate
 from pumpgan.inference.samples import TrainedGenerator
+from pumpgan.inference.wanted import Wanted
 
 
 @pytest.fixture(scope="module")
