@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from pumpgan.models.classifier import Classifier
 from pumpgan.models.imagenet import MEAN, STD, as_imagenet
@@ -100,6 +101,39 @@ def test_bfloat16_trains_as_float32_does(name, channels, request):
         assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
         gradients.append(torch.cat([p.grad.flatten() for p in list(network.parameters())[-4:]]))
     assert torch.cosine_similarity(*gradients, dim=0) > 0.95
+
+
+def spotted(count):
+    """Noise with a bright square in every other image, and the square's pixels as labels."""
+    labels = torch.zeros(count, 32, 32, dtype=torch.int64)
+    for i in range(0, count, 2):
+        top, left = torch.randint(0, 22, (2,)).tolist()
+        labels[i, top : top + 10, left : left + 10] = 1
+    return 0.1 * torch.randn(count, 1, 32, 32) + 0.5 * labels[:, None], labels
+
+
+def trained(network, loss, steps):
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    return network
+
+
+def test_a_classifier_learns_which_images_hold_a_square():
+    images, labels = spotted(16)
+    targets, network = labels.flatten(1).amax(1), Classifier()
+    trained(network, lambda: F.cross_entropy(network(images), targets), 12)
+    assert torch.equal(network(images).argmax(1), targets)
+
+
+def test_a_segmenter_learns_where_the_square_is():
+    images, labels = spotted(8)
+    network = Segmenter(2)
+    trained(network, lambda: F.cross_entropy(network(images), labels, weight=torch.tensor([1.0, 8.0])), 12)
+    found = decide(network(images), 0.5)
+    assert (found & labels).sum() / (found | labels).sum() > 0.2  # all pixels: 0.05
 
 
 def test_of_two_classes_the_threshold_decides():
