@@ -19,7 +19,7 @@ class ValidatedConfig(RunConfig):
     patience: int = option(0, "Validations without a better one after which training ends early; 0: never.")
     mirror: bool = option(False, "Mirror images at random, as far as the dataset says that it leaves them plausible.")
     colour: float = option(
-        0.0, "Draw brightness and contrast (colours too) anew each time, within this part; 0: never."
+        0.0, "Strength of random light, and of RGB images colour, drawn anew each time; 1: moderate, 0: none."
     )
 
     @classmethod
@@ -34,8 +34,6 @@ class ValidatedConfig(RunConfig):
         super().__post_init__()
         if not 0 < self.validation_share < 1:
             raise ValueError(f"--validation-share: must be between 0 and 1, got {self.validation_share}")
-        if self.colour >= 1:
-            raise ValueError(f"--colour: must be below 1, got {self.colour}")
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
 from parts import names_of, use_small_networks, write_parts
 
 from pumpgan.data.dataset import PART_CLASSES, Dataset, Entry, LabelClass
+from pumpgan.data.stream import Batch
 from pumpgan.data.writer import DatasetWriter
 from pumpgan.train import downstream
 from pumpgan.train.checkpoint import FILES, latest
@@ -230,3 +232,17 @@ def test_a_signal_leaves_a_run_that_goes_on(parts, tmp_path, monkeypatch):
     assert latest(tmp_path / "run").step == 11
     assert resume(tmp_path / "run", say=lambda line: None, quiet=True)
     assert seen == list(range(24))
+
+
+@pytest.mark.parametrize("model", CONFIGS)
+def test_half_precision_learns_too_and_keeps_weights_in_full(parts, tmp_path, model):
+    config = replace(CONFIGS[model], precision="bf16")
+    learner = train(config, [parts], tmp_path / "run", 64)
+    assert float(learner.best.score) > {"classifier": 0.8, "segmenter": 0.3}[model]
+    assert all(p.dtype == torch.float32 for p in learner.network.parameters())
+    seen = []
+    learner.network.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    images, _ = next(learner.batches())
+    labels, targets = learner.validation.labels[: len(images)].long(), learner.validation.targets()[: len(images)]
+    downstream.learn_phase(learner, Batch(images, labels, targets))
+    assert seen == [torch.bfloat16]
