@@ -121,9 +121,9 @@ def paste_defects(
                 raise ValueError(f"{photograph.name}: has another size than a moment ago")
             pixels, ids = paste(image, defects[i], place, blending)
             before, after = (
-                resize(letterbox(p), side, Image.Resampling.LANCZOS) for p in (cut(image, place.window), pixels)
+                resize(letterbox(p), (side, side), Image.Resampling.LANCZOS) for p in (cut(image, place.window), pixels)
             )
-            label = resize(letterbox(ids), side, Image.Resampling.NEAREST)
+            label = resize(letterbox(ids), (side, side), Image.Resampling.NEAREST)
             entry = entry_of(dataset, defects[i], photograph, place, shifts, float(pixels.mean()))
             made.append((entry, Example(defects[i].entry, before, after, label), (i, photograph.name) in shown))
         return made

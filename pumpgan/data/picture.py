@@ -201,8 +201,10 @@ def as_rgb(images: object) -> Pixels:
     return np.ascontiguousarray(np.repeat(pixels, 3 // pixels.shape[1], axis=1).transpose(0, 2, 3, 1))
 
 
-def save_png(picture: Image.Image, path: str | Path) -> None:
+def save_png(picture: Image.Image, path: str | Path, **options: int) -> None:
     """Writes a PNG so that a reader sees the old file or the whole new one; makes the folder if need be.
+
+    options: those of Pillow's writer.
 
     Raises:
         OSError: naming the path; nothing half-written stays.
@@ -215,7 +217,7 @@ def save_png(picture: Image.Image, path: str | Path) -> None:
         raise OSError(f"{path}: cannot write a picture here ({error.strerror}); choose another place") from error
     try:
         with os.fdopen(handle, "wb") as file:
-            picture.save(file, format="PNG")
+            picture.save(file, format="PNG", **options)
         os.chmod(aside, 0o644)
         os.replace(aside, path)
     except OSError as error:

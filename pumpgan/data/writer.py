@@ -237,9 +237,14 @@ def label_png(label: NDArray[np.uint8], palette: Sequence[int]) -> bytes:
 
     palette: red, green, blue of class 0, of class 1, ... one after the other.
     """
+    return png(label_picture(label, palette))
+
+
+def label_picture(label: NDArray[np.uint8], palette: Sequence[int]) -> Image.Image:
+    """The picture of `label_png`."""
     picture = Image.fromarray(label)
     picture.putpalette([*palette, *bytes(768 - len(palette))])  # a full palette makes it 8 bits a pixel
-    return png(picture)
+    return picture
 
 
 def write_file(path: Path, content: bytes) -> None:

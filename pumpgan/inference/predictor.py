@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pumpgan.data.dataset import LabelClass
 from pumpgan.models.classifier import Classifier
-from pumpgan.models.segmenter import Segmenter, decide
+from pumpgan.models.segmenter import Segmenter, decide, decide_by_probability
 from pumpgan.train.checkpoint import FILES, latest
 from pumpgan.train.precision import DTYPES
 from pumpgan.train.record import RunRecord
@@ -74,3 +74,11 @@ class Predictor:
             labels.append(decide(logits, self.record.config.threshold).to(torch.uint8).cpu())
             foreground.append(logits.softmax(dim=1)[:, 1:].sum(dim=1).cpu())
         return torch.cat(labels), torch.cat(foreground)
+
+    def answer(self, images: Tensor) -> Tensor:
+        """A segmenter's class probabilities, float [N, classes, H, W] on the CPU, of images uint8 [N, C, H, W]."""
+        return torch.cat([logits.softmax(dim=1).cpu() for logits in self._logits(images)])
+
+    def decide(self, probabilities: Tensor) -> Tensor:
+        """Class ids, uint8 [N, H, W], of class probabilities [N, classes, H, W], averaged and resized as may be."""
+        return decide_by_probability(probabilities, self.record.config.threshold).to(torch.uint8)

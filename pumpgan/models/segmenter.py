@@ -73,8 +73,13 @@ def decide(logits: Tensor, threshold: float = THRESHOLD) -> Tensor:
     """
     if logits.ndim != 4 or logits.shape[1] < 2:
         raise ValueError(f"decide: logits must be [B, C, H, W], C at least 2, got {list(logits.shape)}")
+    return decide_by_probability(logits if logits.shape[1] > 2 else logits.float().softmax(dim=1), threshold)
+
+
+def decide_by_probability(probabilities: Tensor, threshold: float = THRESHOLD) -> Tensor:
+    """`decide` of what softmax made of the logits, [B, C, H, W], or of averages of that."""
     if not 0 < threshold < 1:
         raise ValueError(f"threshold: must be between 0 and 1, got {threshold}")
-    if logits.shape[1] > 2:
-        return logits.argmax(dim=1)
-    return (logits.float().softmax(dim=1)[:, 1] > threshold).long()
+    if probabilities.shape[1] > 2:
+        return probabilities.argmax(dim=1)
+    return (probabilities[:, 1] > threshold).long()

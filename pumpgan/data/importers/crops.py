@@ -11,18 +11,28 @@ from PIL import Image
 from pumpgan.data.importers.photograph import Box, Photograph, Pixels, fit_label
 
 
-def letterbox(pixels: Pixels) -> Pixels:
-    """A square with `pixels` in its middle and their mirror images beyond their edges (uint8 [H, W] or [H, W, 3])."""
-    height, width = pixels.shape[:2]
-    side = max(height, width)
-    margins = [((side - n) // 2, side - n - (side - n) // 2) for n in (height, width)]
+def letterbox(pixels: Pixels, aspect: tuple[int, int] = (1, 1)) -> Pixels:
+    """A canvas with `pixels` in its middle and their mirror images beyond their edges (uint8 [H, W] or [H, W, 3]).
+
+    aspect: height and width of what it is to be resized to; as it stands, the canvas is a square.
+    """
+    margins: list[tuple[int, int]] = []
+    for side, canvas in zip(pixels.shape, canvas_around(pixels.shape, aspect), strict=False):
+        margins.append(((canvas - side) // 2, canvas - side - (canvas - side) // 2))
     return np.pad(pixels, margins + [(0, 0)] * (pixels.ndim - 2), mode="symmetric")
 
 
-def resize(pixels: Pixels, side: int, filter: Image.Resampling) -> Pixels:
-    if pixels.shape[:2] == (side, side):
+def canvas_around(size: Sequence[int], aspect: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the smallest canvas of an aspect that holds `size` [H, W, ...], rounded up to whole pixels."""
+    height, width = size[:2]
+    return max(height, -(-width * aspect[0] // aspect[1])), max(width, -(-height * aspect[1] // aspect[0]))
+
+
+def resize(pixels: Pixels, size: tuple[int, int], filter: Image.Resampling) -> Pixels:
+    """Pixels [H, W, ...] at another (height, width)."""
+    if pixels.shape[:2] == size:
         return np.ascontiguousarray(pixels)
-    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), filter))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size[::-1], filter))
 
 
 class Cut(NamedTuple):
@@ -58,8 +68,8 @@ def cut_whole(
                 "(resolution 0) all must have one"
             )
         return Cut(photograph.name, box, image, label, image, None if label is None else fit_label(label, size))
-    small = None if label is None else resize(letterbox(label), size[0], Image.Resampling.NEAREST)
-    return Cut(photograph.name, box, image, label, resize(letterbox(image), size[0], Image.Resampling.LANCZOS), small)
+    small = None if label is None else resize(letterbox(label), size, Image.Resampling.NEAREST)
+    return Cut(photograph.name, box, image, label, resize(letterbox(image), size, Image.Resampling.LANCZOS), small)
 
 
 def cut_crops(
@@ -76,8 +86,8 @@ def cut_crops(
                 box,
                 pixels,
                 ids,
-                resize(pixels, side, Image.Resampling.LANCZOS),
-                None if ids is None else resize(ids, side, Image.Resampling.NEAREST),
+                resize(pixels, (side, side), Image.Resampling.LANCZOS),
+                None if ids is None else resize(ids, (side, side), Image.Resampling.NEAREST),
             )
 
 

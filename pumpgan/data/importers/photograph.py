@@ -1,7 +1,7 @@
 """What an importer hands over: the photographs it found, how to read each, and what the set is."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngImageFile
 from pumpgan.data.dataset import LabelClass, open_image, read_image, size_text, unreadable
 
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"))
+SIXTEEN_BIT = ("I;16", "I;16B", "I")  # Pillow's modes of grey images with more than 8 bits
 Pixels = NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
@@ -132,6 +133,20 @@ def read_grey(path: Path) -> Pixels:
     if image.mode not in ("1", "L", "RGB"):
         raise ValueError(f"{path}: must be an 8-bit image, grey or RGB, got mode {image.mode}")
     return np.asarray(image.convert("L"))
+
+
+def common_levels(levels: Iterable[tuple[int, int] | None]) -> tuple[int, int]:
+    """The one range of brightness, darkest and brightest, that holds those of all 16-bit photographs (None: of 8)."""
+    deep = [pair for pair in levels if pair is not None]
+    darkest, brightest = min((low for low, _ in deep), default=0), max((high for _, high in deep), default=0)
+    return darkest, max(brightest, darkest + 1)
+
+
+def in_8_bits(values: NDArray[np.integer], levels: tuple[int, int]) -> Pixels:
+    """Brightness of more than 8 bits, the darkest of `levels` as 0, the brightest as 255; beyond them clipped."""
+    darkest, brightest = levels
+    scaled = (values.astype(np.float32) - darkest) * (255 / (brightest - darkest))
+    return np.round(scaled).clip(0, 255).astype(np.uint8)
 
 
 def read_pair(

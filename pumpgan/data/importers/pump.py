@@ -18,11 +18,14 @@ from pumpgan.data.importers.crops import centre, cut
 from pumpgan.data.importers.parts import GREY_MODES, PART_RESOLUTION, FoldedMask, part_classes, read_mask
 from pumpgan.data.importers.photograph import (
     IMAGE_SUFFIXES,
+    SIXTEEN_BIT,
     Photograph,
     Pixels,
     Plan,
+    common_levels,
     files_by_stem,
     fit_label,
+    in_8_bits,
     noted,
     size_with_masks,
 )
@@ -30,7 +33,6 @@ from pumpgan.data.importers.photograph import (
 CENTRE = 1920  # pixels each way that are used of a photograph; the part fills them
 PATCHES = 64
 MASK_ENDINGS = ("", "_mask", "_label")
-SIXTEEN_BIT = ("I;16", "I;16B", "I")
 
 
 class Survey(NamedTuple):
@@ -69,9 +71,7 @@ def plan_pump(folder: Path, *, mask_threshold: int = 127, no_mask: str | None = 
             with noted(faults):
                 surveys[name] = future.result()
     faults += [f"{mask}: has no photograph of its name in {folder / 'images'}" for mask in masks.values()]
-    deep = [s.levels for s in surveys.values() if s.levels is not None]
-    darkest, brightest = min((low for low, _ in deep), default=0), max((high for _, high in deep), default=0)
-    levels = darkest, max(brightest, darkest + 1)
+    levels = common_levels(s.levels for s in surveys.values())
     mode = "L" if all(s.grey for s in surveys.values()) else "RGB"
     photographs = []
     for name, seen in surveys.items():
@@ -127,8 +127,7 @@ def read_photograph(
     if levels is None:
         image = read_image(path, mode)
     else:
-        scaled = (np.asarray(open_image(path), np.float32) - levels[0]) * (255 / (levels[1] - levels[0]))
-        image = np.asarray(Image.fromarray(np.round(scaled).astype(np.uint8)).convert(mode))
+        image = np.asarray(Image.fromarray(in_8_bits(np.asarray(open_image(path)), levels)).convert(mode))
     if mask is not None:
         return image, mask.unfold()
     return image, np.zeros(image.shape[:2], np.uint8) if no_mask == "good" else None
