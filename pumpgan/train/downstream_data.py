@@ -44,24 +44,32 @@ class ValidatedData:
 
 
 def load_validated(
-    data: Sequence[str], config: ValidatedConfig, told: Callable[[Packed], Tensor], what: str
+    data: Sequence[str],
+    config: ValidatedConfig,
+    told: Callable[[Packed], Tensor],
+    what: str,
+    unlabelled: Sequence[str] = (),
 ) -> ValidatedData:
     """The train splits of all sets together; validation photographs are drawn from the first set's alone.
 
-    told: which images of a set hold what is learnt, bool [N]; `what` names it. Raises ValueError where sets do not fit
+    told: which images of a set hold what is learnt, bool [N]; `what` names it. unlabelled: sets whose labels are left
+    out. Raises ValueError where sets do not fit
     together, a photograph is learnt from that is in the first's test, or nothing is left to learn or validate on.
     """
-    opened = [Dataset.open(path) for path in data]
+    opened = [Dataset.open(path) for path in (*data, *unlabelled)]
     refuse_shared(opened)
     refuse_unlike(opened, config.resolution)
     parts = [pack(dataset, "train", config.resolution or None) for dataset in opened]
+    parts[len(data) :] = [part.keep_labels(0, config.seed) for part in parts[len(data) :]]
     every = merge(parts)
     learnt = told(every)
     try:
-        training, validation = validation_split(every.entries, config.seed, config.validation_share)
+        training, validation = validation_split(parts[0].entries, config.seed, config.validation_share)
     except ValueError as error:
         raise ValueError(f"--data: {data[0]}: {error}") from error
-    validation = [i for i in validation if i < len(parts[0])]
+    held_out = {name for i in validation for name in every.entries[i].photographs}
+    others = range(len(parts[0]), len(every))
+    training += [i for i in others if not held_out.intersection(every.entries[i].photographs)]
     split = [[i for i in part if learnt[i]] for part in (training, validation)]
     for part, indices in zip(("learn from", "validate on"), split, strict=True):
         if not indices:
