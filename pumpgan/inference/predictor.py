@@ -1,4 +1,4 @@
-"""The best network of a classifier's or segmenter's run, to be asked about images."""
+"""The best network of a classifier's, a segmenter's or an encoder's run, to be asked about images."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,7 @@ from pumpgan.data.dataset import LabelClass
 from pumpgan.models.classifier import Classifier
 from pumpgan.models.segmenter import Segmenter, decide, decide_by_probability
 from pumpgan.train.checkpoint import FILES, latest
+from pumpgan.train.encoder import build_redrawer
 from pumpgan.train.precision import DTYPES
 from pumpgan.train.record import RunRecord
 
@@ -49,7 +50,10 @@ class Predictor:
             return Classifier()
         if self.record.model == "segmenter":
             return Segmenter(len(self.record.classes))
-        raise ValueError(f"{self.run}: is a run of {self.record.model}, not of a classifier or a segmenter")
+        if self.record.model == "encoder":
+            record = self.record
+            return build_redrawer(record.config, record.generator_config, record.task, DTYPES[record.config.precision])
+        raise ValueError(f"{self.run}: is a run of {self.record.model}; none of a classifier, segmenter or encoder")
 
     @property
     def classes(self) -> tuple[LabelClass, ...]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pumpgan.models.encoder import Encoder
+from pumpgan.models.encoder import Encoder, fixed_noise
 from pumpgan.models.generator import Drawn, Generator
 from pumpgan.models.perceptual import Perceptual
 
@@ -91,13 +91,6 @@ def refine(
         drawn = generator(styles, noise)
         losses.append(unlike(drawn.images))
     return Refined(styles, noise, drawn, torch.stack(losses))
-
-
-def fixed_noise(generator: Generator, count: int, seed: int, *, like: Tensor) -> list[Tensor]:
-    """Noise for `count` images, the same for each, of the dtype and on the device of `like`."""
-    source = torch.Generator().manual_seed(seed)
-    drawn = [torch.randn(shape, generator=source) for shape in generator.noise_shapes(1)]
-    return [n.to(like).repeat(count, 1, 1, 1) for n in drawn]
 
 
 def ramp(done: float) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pumpgan.models.generator import Generator
+from pumpgan.models.generator import Drawn, Generator
 from pumpgan.models.layers import EqualLinear
 
 BACKBONES = ("resnet50", "resnet18")
@@ -117,3 +117,38 @@ def head(size: tuple[int, int], width: int, style_size: int) -> nn.Sequential:
         layers += [nn.Conv2d(width, width, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
         size = map_size(size, 2)
     return nn.Sequential(*layers, nn.Flatten(), EqualLinear(width, style_size))
+
+
+def fixed_noise(generator: Generator, count: int, seed: int, *, like: Tensor) -> list[Tensor]:
+    """Noise for `count` images, the same for each, of the dtype and on the device of `like`."""
+    source = torch.Generator().manual_seed(seed)
+    drawn = [torch.randn(shape, generator=source) for shape in generator.noise_shapes(1)]
+    return [n.to(like).expand(count, -1, -1, -1) for n in drawn]
+
+
+class Redrawer(nn.Module):
+    """What a generator makes of images by way of its encoder: a segmenter of the classes that it draws."""
+
+    def __init__(self, generator: Generator, encoder: Encoder, temperature: float):
+        """temperature: what label logits are divided by; a SemanticGAN's are trained towards -1 and 1."""
+        super().__init__()
+        self.generator, self.encoder, self.temperature = generator, encoder, temperature
+
+    def load_generator(self, tensors: dict[str, Tensor]) -> None:
+        """A trained generator's weights, and the mean w that the encoder begins at. RuntimeError where they are of
+        another configuration."""
+        self.generator.load_state_dict(tensors)
+        self.encoder.mean.copy_(self.generator.mapping.average)
+
+    def redraw(self, images: Tensor) -> Drawn:
+        """images [B, channels, H, W] in [-1, 1]; the generator computes in its own precision, whatever the encoder's.
+
+        Noise is always the same, so that an image's result is.
+        """
+        styles = self.encoder(images)
+        with torch.autocast(images.device.type, enabled=False):
+            return self.generator(styles, fixed_noise(self.generator, len(images), 0, like=styles))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [B, classes, H, W], of which softmax makes probabilities."""
+        return self.redraw(images).labels / self.temperature

@@ -30,7 +30,7 @@ class Best(nn.Module):
 
     def __init__(self, network: nn.Module):
         super().__init__()
-        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        self.network: Any = copy.deepcopy(network).requires_grad_(False).eval()
         self.register_buffer("score", torch.tensor(-1.0, dtype=torch.float64))
         self.register_buffer("step", torch.tensor(0))
 
@@ -54,9 +54,11 @@ class Validated(Learner):
     network: Any
     SCORE: str  # which of `validate`'s figures decides
 
-    def __init__(self, config: ValidatedConfig, task: Task, device: torch.device, dtype: torch.dtype):
+    def __init__(
+        self, config: ValidatedConfig, task: Task, data: ValidatedData, device: torch.device, dtype: torch.dtype
+    ):
         super().__init__(config, task, device)
-        self.dtype = dtype
+        self.dtype, self.validation = dtype, data.validation
         torch.manual_seed(derived_seed(config.seed, "weights"))
         self.network = self.make_network().to(device)
         self.best = Best(self.network)
@@ -71,9 +73,6 @@ class Validated(Learner):
     def phases(self) -> list[tuple[Phase, Callable[[Any], int]]]:
         return [(learn_phase, lambda config: 1), (validate_phase, lambda config: 1)]
 
-    def step_of(self, *batches: Batch) -> Batch:
-        return batches[0]
-
     @property
     def converged(self) -> bool:
         patience = self.config.patience * self.config.validate_every
@@ -82,24 +81,26 @@ class Validated(Learner):
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-
-class Trained(Validated):
-    """A classifier or a segmenter: learns from labels by one loss."""
-
-    def __init__(self, config: Any, task: Task, data: ValidatedData, device: torch.device, dtype: torch.dtype):
-        super().__init__(config, task, device, dtype)
-        self.validation = data.validation
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.rate, fused=True)
-
-    @abstractmethod
-    def loss(self, batch: Batch) -> Tensor:
-        """Of the network on a batch, under autocast."""
-
     def batches(self) -> Iterator[tuple[Tensor, slice]]:
         """The validation images in order, float [B, C, H, W] in [-1, 1], and which ones they are."""
         for start in range(0, len(self.validation), self.config.batch):
             part = slice(start, start + self.config.batch)
             yield as_float(self.validation.images[part].to(self.device)), part
+
+
+class Trained(Validated):
+    """A classifier or a segmenter: learns from labels by one loss."""
+
+    def __init__(self, config: Any, task: Task, data: ValidatedData, device: torch.device, dtype: torch.dtype):
+        super().__init__(config, task, data, device, dtype)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.rate, fused=True)
+
+    def step_of(self, *batches: Batch) -> Batch:
+        return batches[0]
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """Of the network on a batch, under autocast."""
 
 
 class ClassifierLearner(Trained):
@@ -135,7 +136,6 @@ class SegmenterLearner(Trained):
 
     def __init__(self, config: SegmenterConfig, task: Task, data: ValidatedData, device, dtype):
         super().__init__(config, task, data, device, dtype)
-        self.classes = data.training.classes
         counts = torch.bincount(data.training.labels.flatten().long(), minlength=len(task.classes))
         self.weights = class_weights(counts).to(device) if config.class_balanced else None
 
@@ -150,11 +150,16 @@ class SegmenterLearner(Trained):
         return loss if self.weights is None else loss + weighted_cross_entropy(logits, batch.labels, self.weights)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        scores = SegmentationScores(self.classes)
-        for images, part in self.batches():
-            scores.update(decide(network(images).float(), self.config.threshold), self.validation.labels[part])
-        result = scores.result()
-        return {"iou": result["mean_foreground_iou"], "mean_iou": result["mean_iou"]}
+        return label_figures(self, network)
+
+
+def label_figures(learner: Validated, network: nn.Module) -> dict[str, float]:
+    """Of what a network that gives logits says of the validation photographs' pixels."""
+    scores = SegmentationScores(learner.validation.classes)
+    for images, part in learner.batches():
+        scores.update(decide(network(images).float(), learner.config.threshold), learner.validation.labels[part])
+    result = scores.result()
+    return {"iou": result["mean_foreground_iou"], "mean_iou": result["mean_iou"]}
 
 
 def learn_phase(learner: Trained, batch: Batch) -> Scalars:

@@ -71,6 +71,51 @@ class SegmenterConfig(ValidatedConfig):
         check_threshold(self.threshold)
 
 
+@dataclass(frozen=True)
+class EncoderConfig(ValidatedConfig):
+    """Encoder of a trained SemanticGAN, through which that finds the labels of photographs.
+
+    Two steps as Li et al. 2021, arXiv:2104.05833, take them: towards images alone, and towards images and labels.
+    """
+
+    run: str = option("", "The run of the trained SemanticGAN; its newest averaged generator is built upon.")
+    perceptual: str = option("none", "File of VGG-16's weights, as torchvision publishes them, for LPIPS; or none.")
+    backbone: str = option("resnet50", "What the images go through first.", ("resnet50", "resnet18"))
+    width: int = option(512, "Channels behind it.")
+    mirror: bool = option(True, "Mirror images at random, as far as the dataset says that it leaves them plausible.")
+    rate: float = option(1e-3, "Adam's learning rate, until it falls.")
+    rate_least: float = option(1e-5, "What the rate falls to, as half a cosine.")
+    rate_from: int = option(30_000, "Step from which it falls.")
+    rate_until: int = option(100_000, "Step at which it is least.")
+    pixel_weight: float = option(1.0, "Weight of the squared error of the redrawn image.")
+    perceptual_weight: float = option(10.0, "Weight of its LPIPS.")
+    entropy_weight: float = option(1.0, "Weight of the labels' cross-entropy.")
+    dice_weight: float = option(1.0, "Weight of their Dice loss.")
+    entropy_temperature: float = option(0.1, "What the label logits are divided by, for the cross-entropy and in use.")
+    dice_temperature: float = option(0.3, "Likewise for the Dice loss.")
+    clip_unlabelled: float = option(2.0, "Longest gradient of a step towards images alone.")
+    clip_labelled: float = option(5.0, "Longest gradient of a step towards images and labels.")
+    threshold: float = option(0.5, "Of two classes, the second is what is found likelier than this.")
+
+    @classmethod
+    def at_least(cls) -> dict[str, float]:
+        weights = ("pixel_weight", "perceptual_weight", "entropy_weight", "dice_weight")
+        return super().at_least() | dict.fromkeys((*weights, "rate_from"), 0.0) | {"width": 1.0, "rate_until": 1.0}
+
+    @classmethod
+    def above_zero(cls) -> tuple[str, ...]:
+        temperatures = ("entropy_temperature", "dice_temperature")
+        return (*super().above_zero(), "rate_least", *temperatures, "clip_unlabelled", "clip_labelled")
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_threshold(self.threshold)
+        if self.rate_least > self.rate:
+            raise ValueError(f"--rate-least: must be at most --rate, {self.rate:g}, got {self.rate_least:g}")
+        if self.rate_until <= self.rate_from:
+            raise ValueError(f"--rate-until: must be after --rate-from, {self.rate_from}, got {self.rate_until}")
+
+
 def check_threshold(value: float) -> None:
     if not 0 < value < 1:
         raise ValueError(f"--threshold: must be between 0 and 1, got {value}")

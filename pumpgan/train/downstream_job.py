@@ -27,7 +27,40 @@ from pumpgan.train.precision import DTYPES
 from pumpgan.train.record import RunRecord
 
 
-class DownstreamJob(Job):
+class ValidatedJob(Job):
+    """What all models have in common that are validated."""
+
+    found: ValidatedData
+
+    def check_goal(self, config: ValidatedConfig, steps: int | None) -> None:
+        if steps is not None and steps < config.validate_every:
+            raise ValueError(
+                f"--steps: must be at least --validate-every, {config.validate_every}, as what is used later is the "
+                f"best network that was validated; got {steps}"
+            )
+
+    def introduction(self, record: RunRecord, learner: Any) -> list[str]:
+        found = self.found
+        lines = of_networks(record, learner, self.learnt())
+        photographs = {name for entry in found.validation.entries for name in entry.photographs}
+        lines.append(
+            f"validated every {record.config.validate_every} steps on {len(found.validation)} images of "
+            f"{len(photographs)} photographs; the best {learner.SCORE} is kept"
+        )
+        if found.left_out:
+            lines.append(f"{found.left_out} images are left out: they show something of these photographs")
+        if found.untold:
+            lines.append(f"{found.untold} images are left out: they do not say what they show")
+        return lines
+
+    def learnt(self) -> str:
+        """How many images are learnt from."""
+        found = self.found
+        made = f" ({found.synthetic} of them pasted or generated)" if found.synthetic else ""
+        return f"{len(found.training)} images{made}"
+
+
+class DownstreamJob(ValidatedJob):
     LEARNER: type[Trained]
 
     def __init__(self, data: Sequence[str], unlabelled: Sequence[str], config: Any):
@@ -50,28 +83,6 @@ class DownstreamJob(Job):
     def begin(self, record: RunRecord, learner: Trained) -> None:
         if record.config.encoder_weights:
             learner.network.load_encoder_weights(Path(record.config.encoder_weights))
-
-    def check_goal(self, config: ValidatedConfig, steps: int | None) -> None:
-        if steps is not None and steps < config.validate_every:
-            raise ValueError(
-                f"--steps: must be at least --validate-every, {config.validate_every}, as what is used later is the "
-                f"best network that was validated; got {steps}"
-            )
-
-    def introduction(self, record: RunRecord, learner: Trained) -> list[str]:
-        found = self.found
-        of = f"{len(found.training)} images ({found.synthetic} of them pasted or generated)" if found.synthetic else ""
-        lines = of_networks(record, learner, of or f"{len(found.training)} images")
-        photographs = {name for entry in found.validation.entries for name in entry.photographs}
-        lines.append(
-            f"validated every {record.config.validate_every} steps on {len(found.validation)} images of "
-            f"{len(photographs)} photographs; the best {learner.SCORE} is kept"
-        )
-        if found.left_out:
-            lines.append(f"{found.left_out} images are left out: they show something of these photographs")
-        if found.untold:
-            lines.append(f"{found.untold} images are left out: they do not say what they show")
-        return lines
 
 
 class ClassifierJob(DownstreamJob):

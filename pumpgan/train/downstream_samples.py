@@ -1,4 +1,4 @@
-"""What a classifier or a segmenter shows of itself: validation images with what it says of them, and what they are."""
+"""What a downstream model shows of itself: validation images with what it says of them, and what they are."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -10,7 +10,7 @@ from PIL import Image
 from pumpgan.data.picture import sample_sheet, save_png
 from pumpgan.data.prediction_sheet import Predictions, by_outcome, prediction_sheet
 from pumpgan.models.segmenter import decide
-from pumpgan.train.downstream import Trained, as_float
+from pumpgan.train.downstream import Validated, as_float
 from pumpgan.train.journal import Journal
 from pumpgan.train.samples import spread
 
@@ -23,7 +23,7 @@ class DownstreamSampler(ABC):
     def __init__(self, run: Path, journal: Journal):
         self.run, self.journal = run, journal
 
-    def __call__(self, learner: Trained) -> list[str]:
+    def __call__(self, learner: Validated) -> list[str]:
         learner.network.eval()
         with torch.no_grad(), learner.autocast():
             sheet = self.sheet(learner)
@@ -32,13 +32,13 @@ class DownstreamSampler(ABC):
         return []
 
     @abstractmethod
-    def sheet(self, learner: Trained) -> Image.Image: ...
+    def sheet(self, learner: Validated) -> Image.Image: ...
 
 
 class ClassifierSampler(DownstreamSampler):
     """By outcome, the validation images it is surest of."""
 
-    def sheet(self, learner: Trained) -> Image.Image:
+    def sheet(self, learner: Validated) -> Image.Image:
         validation, targets = learner.validation, learner.validation.targets()
         found = [learner.network(images).float().softmax(dim=1)[:, 1].cpu() for images, _ in learner.batches()]
         sheet = by_outcome(validation.images, torch.cat(found), targets, learner.config.threshold, SHOWN)
@@ -48,9 +48,25 @@ class ClassifierSampler(DownstreamSampler):
 class SegmenterSampler(DownstreamSampler):
     """Validation images from all over, with target and prediction."""
 
-    def sheet(self, learner: Trained) -> Image.Image:
+    def sheet(self, learner: Validated) -> Image.Image:
         validation = learner.validation
         chosen = spread((validation.labels.flatten(1) > 0).any(dim=1).nonzero().flatten(), SHOWN)
         images, targets = validation.images[chosen], validation.labels[chosen]
         predicted = decide(learner.network(as_float(images.to(learner.device))), learner.config.threshold)
         return prediction_sheet([Predictions("validation", images, targets, predicted)], validation.classes)
+
+
+class EncoderSampler(DownstreamSampler):
+    """The same, and beside them what the generator makes of the images."""
+
+    def sheet(self, learner: Validated) -> Image.Image:
+        validation = learner.validation
+        chosen = spread(torch.arange(len(validation)), SHOWN)
+        images, targets = validation.images[chosen], validation.labels[chosen]
+        drawn = learner.network.redraw(as_float(images.to(learner.device)))
+        predicted = decide(drawn.labels / learner.network.temperature, learner.config.threshold)
+        groups = [
+            Predictions("validation", images, targets, predicted),
+            Predictions("as the generator draws them", drawn.images, targets, predicted),
+        ]
+        return prediction_sheet(groups, validation.classes)

@@ -41,6 +41,11 @@ class Job(ABC):
         """Raises ValueError where nothing would come of a run of so many steps."""
         return
 
+    def generator(self, config: Any) -> dict[str, Any] | None:
+        """What the record of a new run keeps of the GAN that its model is built upon (`RunRecord.generator`), None
+        without one. Raises ValueError, OSError where that cannot be read or does not suit the data."""
+        return None
+
     @abstractmethod
     def build(self, record: RunRecord, device: torch.device) -> Learner: ...
 

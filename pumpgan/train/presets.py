@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pumpgan.data.names import suggestion
 from pumpgan.train.config import RunConfig, SemganConfig, Stylegan2AdaConfig
-from pumpgan.train.downstream_config import ClassifierConfig, SegmenterConfig
+from pumpgan.train.downstream_config import ClassifierConfig, EncoderConfig, SegmenterConfig
 
 Config = TypeVar("Config", bound=RunConfig)
 
@@ -57,6 +57,12 @@ STYLEGAN2_ADA_PRESETS: dict[str, dict] = {
 SHORT = dict(validate_every=50)
 CLASSIFIER_PRESETS: dict[str, dict] = {"tiny": SHORT, "full": {}, "thesis": dict(precision="fp32")}
 SEGMENTER_PRESETS: dict[str, dict] = {"tiny": SHORT, "full": {}, "thesis": dict(precision="fp32")}
+# An encoder of a tiny SemanticGAN: its rate falls from where full presets have hardly begun.
+ENCODER_PRESETS: dict[str, dict] = {
+    "tiny": SHORT | dict(backbone="resnet18", width=64, rate=3e-4, rate_from=300, rate_until=1_000),
+    "full": {},
+    "thesis": dict(precision="fp32"),
+}
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ MODELS: dict[str, Model] = {
     "stylegan2-ada": Model(Stylegan2AdaConfig, STYLEGAN2_ADA_PRESETS, stylegan2_ada_goal, draws=True),
     "classifier": Model(ClassifierConfig, CLASSIFIER_PRESETS, fixed_goal(1_000, 80_000)),
     "segmenter": Model(SegmenterConfig, SEGMENTER_PRESETS, fixed_goal(1_000, 20_000), learns_labels=True),
+    "encoder": Model(EncoderConfig, ENCODER_PRESETS, fixed_goal(1_000, 100_000), learns_labels=True),
 }
 
 

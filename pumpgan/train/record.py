@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pumpgan.data.dataset import LabelClass
 from pumpgan.train.checkpoint import versions
@@ -20,7 +20,8 @@ FORMAT = 2
 class RunRecord:
     """size: (height, width) of what it draws. class_table: id, name, colour of each class of the data's labels, which
     not every model draws. conditions: image labels that it learnt; condition_counts: how many training images had each.
-    networks: the run whose networks it began with, if any.
+    networks: the run whose networks it began with, if any. generator: the SemanticGAN that an encoder is built upon:
+    its run, the step of the checkpoint, and its config, by which it is rebuilt.
     """
 
     model: str
@@ -39,6 +40,7 @@ class RunRecord:
     conditions: tuple[str, ...] = ()
     condition_counts: tuple[int, ...] = ()
     networks: str | None = None
+    generator: dict[str, Any] | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -56,6 +58,13 @@ class RunRecord:
     @property
     def learns_labels(self) -> bool:
         return MODELS[self.model].learns_labels
+
+    @property
+    def generator_config(self) -> SemganConfig:
+        """ValueError where the record keeps no generator."""
+        if self.generator is None:
+            raise ValueError(f"a run of {self.model} keeps no generator")
+        return cast(SemganConfig, config_from_json("semgan", self.generator["config"]))
 
     @property
     def draws_labels(self) -> bool:

@@ -17,6 +17,7 @@ from pumpgan.train.allocator import keep_freed_memory
 from pumpgan.train.checkpoint import FILES, latest, versions
 from pumpgan.train.config import RunConfig
 from pumpgan.train.downstream_job import ClassifierJob, SegmenterJob
+from pumpgan.train.encoder_job import EncoderJob
 from pumpgan.train.gan_job import GanJob
 from pumpgan.train.job import Job
 from pumpgan.train.journal import Journal
@@ -30,6 +31,7 @@ JOBS: dict[str, type[Job]] = {
     "stylegan2-ada": GanJob,
     "classifier": ClassifierJob,
     "segmenter": SegmenterJob,
+    "encoder": EncoderJob,
 }
 
 
@@ -80,6 +82,7 @@ def start(
         job.condition_names,
         job.condition_counts,
         str(networks.resolve()) if networks else None,
+        job.generator(config),
     )
     learner = job.build(record, device)
     begin(record, job, learner)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from pumpgan.inference.refine import Refined, autocorrelation, fixed_noise, normalised, ramp, refine
-from pumpgan.models.encoder import Encoder
+from pumpgan.inference.refine import Refined, autocorrelation, normalised, ramp, refine
+from pumpgan.models.encoder import Encoder, fixed_noise
 from pumpgan.models.generator import Generator, Widths
 
 
