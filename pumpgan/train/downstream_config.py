@@ -78,6 +78,7 @@ class EncoderConfig(ValidatedConfig):
     Two steps as Li et al. 2021, arXiv:2104.05833, take them: towards images alone, and towards images and labels.
     """
 
+    resolution: int = option(0, "Side of the images; it must be that of the GAN's, which 0 stands for.")
     run: str = option("", "The run of the trained SemanticGAN; its newest averaged generator is built upon.")
     perceptual: str = option("none", "File of VGG-16's weights, as torchvision publishes them, for LPIPS; or none.")
     backbone: str = option("resnet50", "What the images go through first.", ("resnet50", "resnet18"))
