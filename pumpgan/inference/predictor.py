@@ -76,7 +76,7 @@ class Predictor:
         labels, foreground = [], []
         for logits in self._logits(images):
             labels.append(decide(logits, self.record.config.threshold).to(torch.uint8).cpu())
-            foreground.append(logits.softmax(dim=1)[:, 1:].sum(dim=1).cpu())
+            foreground.append((1 - logits.softmax(dim=1)[:, 0]).cpu())
         return torch.cat(labels), torch.cat(foreground)
 
     def answer(self, images: Tensor) -> Tensor:
