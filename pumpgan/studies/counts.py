@@ -142,7 +142,7 @@ def outcome_scores(sums: Numbers) -> list[Numbers]:
     hit, alarm, passed, missed = np.moveaxis(sums, -1, 0)
     parts = (hit + passed, hit, hit, 2 * hit)
     wholes = (hit + alarm + passed + missed, hit + alarm, hit + missed, 2 * hit + alarm + missed)
-    return [quotient(part, whole, of_nothing=np.nan) for part, whole in zip(parts, wholes, strict=True)]
+    return [quotient(part, whole, of_nothing=0.0) for part, whole in zip(parts, wholes, strict=True)]
 
 
 def quotient(part: Numbers, whole: Numbers, of_nothing: float = np.nan) -> Numbers:

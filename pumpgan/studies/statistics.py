@@ -141,7 +141,13 @@ def refuse_other_images(images: Sequence[Image], reference: Sequence[Image], whe
 
 
 def units_of(images: Sequence[Image]) -> tuple[NDArray[np.intp], int]:
-    """The unit that each image is drawn with, numbered from 0, [N]; and how many there are."""
+    """The unit that each image is drawn with, numbered from 0, [N]; and how many there are.
+
+    Raises ValueError at an image that names neither a group nor a photograph.
+    """
+    lost = [image["name"] for image in images if image.get("group") is None and not image["photographs"]]
+    if lost:
+        raise ValueError(f"compare_arms: test images must name their photograph, {lost[0]} does not")
     numbers: dict[tuple[str, str], int] = {}
     owners = [
         numbers.setdefault(

@@ -221,10 +221,12 @@ def test_other_test_images_are_refused_by_the_first_that_differs(change, message
 
 def test_what_cannot_be_compared_is_refused():
     arms = arms_of(classified, test_images(20), {"none": 0.2, "ours": 0.4})
+    lost = [image | {"photographs": []} for image in arms["none"][0]]
     for changed, options, message in (
         (arms, {"baseline": "real"}, "baseline must be one of none, ours, got real"),
         (arms | {"ours": arms["ours"][:2]}, {}, "got 2 of ours, 3 of none"),
         ({"none": []}, {}, "at least one; got 0 of none"),
+        ({"none": [lost]}, {}, "must name their photograph, 0_0 does not"),
         (arms, {"draws": 0}, "draws must be at least 1, got 0"),
         (arms_of(classified, test_images(1), {"none": 0.2}), {}, "two photographs or groups"),
     ):
