@@ -59,11 +59,15 @@ class Predictor:
     def classes(self) -> tuple[LabelClass, ...]:
         return self.record.label_classes
 
+    def autocast(self) -> torch.autocast:
+        """The precision that the run was trained in."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
     @torch.no_grad()
     def _logits(self, images: Tensor) -> Iterator[Tensor]:
         """images: uint8 [N, C, H, W]; yields float32 logits of the next few on the device."""
         for some in images.split(self.record.config.batch):
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            with self.autocast():
                 yield self.network(some.to(self.device).float() / 127.5 - 1).float()
 
     def defect_probabilities(self, images: Tensor) -> Tensor:
@@ -80,7 +84,8 @@ class Predictor:
         return torch.cat(labels), torch.cat(foreground)
 
     def answer(self, images: Tensor) -> Tensor:
-        """A segmenter's class probabilities, float [N, classes, H, W] on the CPU, of images uint8 [N, C, H, W]."""
+        """Class probabilities, float [N, classes, H, W] on the CPU, of images uint8 [N, C, H, W]; not of a
+        classifier's."""
         return torch.cat([logits.softmax(dim=1).cpu() for logits in self._logits(images)])
 
     def decide(self, probabilities: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from pumpgan.models.generator import Drawn, Generator
 from pumpgan.models.perceptual import Perceptual
 
 STARTS = ("encoder", "mean")
+STEPS = 100
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the steps in which the rate rises and falls
 PIXELS = 0.1  # weight of the squared error beside LPIPS of weight 1; without LPIPS it is 1
 NOISE = 100.0  # of the noise's autocorrelation
@@ -37,7 +38,7 @@ def refine(
     images: Tensor,
     *,
     perceptual: Perceptual | None = None,
-    steps: int = 100,
+    steps: int = STEPS,
     rate: float = 0.1,
     start: str = "encoder",
     seed: int = 0,

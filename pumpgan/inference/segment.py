@@ -32,6 +32,7 @@ from pumpgan.data.picture import overlay, save_png
 from pumpgan.data.writer import check_new, label_picture
 from pumpgan.inference.patchwork import Band, as_images, brought_back, brought_to, by_tiles
 from pumpgan.inference.predictor import Predictor
+from pumpgan.inference.redrawing import Redrawing
 from pumpgan.inference.training_cut import TrainingCut
 from pumpgan.train.record import RunRecord
 
@@ -57,15 +58,24 @@ class PixelModel(Protocol):
         """Class ids, uint8 [N, H, W], of averages of class probabilities [N, classes, H, W]."""
 
 
-def pixel_model(run: Path, *, checkpoint: int | None = None, device: torch.device | None = None) -> PixelModel:
+def pixel_model(
+    run: Path, *, checkpoint: int | None = None, device: torch.device | None = None, **redrawing
+) -> PixelModel:
     """The best network of a run up to a checkpoint (None: the newest).
 
-    Raises ValueError or OSError where the run's kind says nothing of pixels, or where it has validated nothing yet.
+    redrawing: options of `Redrawing`, for an encoder's run; those of value None are as if left out.
+
+    Raises ValueError or OSError where the run's kind says nothing of pixels, has no use for an option, or where it has
+    validated nothing yet.
     """
-    kind = RunRecord.read(run).model
-    if kind == "segmenter":
-        return Predictor(run, checkpoint=checkpoint, device=device)
-    raise ValueError(f"{run}: is a run of {kind}; photographs are segmented by a segmenter's (train --model segmenter)")
+    kind, stated = RunRecord.read(run).model, {name: value for name, value in redrawing.items() if value is not None}
+    if kind == "encoder":
+        return Redrawing(run, checkpoint=checkpoint, device=device, **stated)
+    if kind != "segmenter":
+        raise ValueError(f"{run}: is a run of {kind}; photographs are segmented by that of a segmenter or an encoder")
+    if stated:
+        raise ValueError(f"{next(iter(stated))}: is of an encoder's run, {run} is a segmenter's; leave it out")
+    return Predictor(run, checkpoint=checkpoint, device=device)
 
 
 def segment(

@@ -67,7 +67,8 @@ def test_what_cannot_be_segmented_is_told_in_a_line(runs, photographs, tmp_path)
     folder, out = photographs[0], tmp_path / "out"
     (folder / "colour.png").write_bytes(b"")
     for words, said in (
-        (("--run", runs / "classifier", folder), "is a run of classifier; photographs are segmented by a segmenter's"),
+        (("--run", runs / "classifier", folder), "is a run of classifier; photographs are segmented by that of a segm"),
+        (("--run", runs / "segmenter", "--refine", 3, folder), "Error: --refine: is of an encoder's run, "),
         (("--run", runs / "parts", folder), "config.json: does not exist; is "),
         (("--run", runs / "segmenter", "--checkpoint", 0, folder), "has validated no network yet, which it does every"),
         (("--run", runs / "segmenter", tmp_path / "gone"), "gone: no such file or folder"),
