@@ -6,11 +6,9 @@ defect                 8      12   20
 all                  103      17  120
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 
-Rows = list[list[str]]  # the heading first; the first cell of each row names it
+from pumpgan.report.table import Rows
 
 
 def confusion_rows(confusion: Mapping[str, int], names: Sequence[str] = ("good", "defect")) -> Rows:
@@ -38,28 +36,3 @@ def confusion_rows(confusion: Mapping[str, int], names: Sequence[str] = ("good",
         ["actual \\ predicted", *names, "all"],
         *([name, *map(str, counts), str(sum(counts))] for name, counts in lines),
     ]
-
-
-def as_text(rows: Rows) -> str:
-    """Columns padded to their widest cell: names to the left, counts to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    )
-
-
-def as_markdown(rows: Rows) -> str:
-    """A Markdown table, counts to the right; a bar or a backslash in a name is escaped."""
-    escaped = [[cell.replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in rows]
-    rule = ["---", *["---:"] * (len(rows[0]) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [escaped[0], rule, *escaped[1:]])
-
-
-def as_csv(rows: Rows) -> str:
-    """Lines that end in a line feed; cells are quoted where they need it."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

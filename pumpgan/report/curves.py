@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-COLOURS = ("#2f6fc4", "#d9622b", "#2f9e6e", "#8a4fbf", "#b8336a", "#7a6a1f")
+from pumpgan.report.drawing import COLOURS, FAINT, checked_path, escaped, frame, picture
+
 STYLES = ("-", "--", ":")  # a seventh curve has the first colour again, dashed
-FAINT, GREY = "#d4d8dc", "#5a6470"
 F1_LEVELS = (0.2, 0.4, 0.6, 0.8)
-FORMATS = (".png", ".svg")
 
 
 def draw_precision_recall(curves: Mapping[str, Mapping[str, Any]], path: str | Path, *, title: str = "") -> None:
@@ -25,19 +24,13 @@ def draw_precision_recall(curves: Mapping[str, Mapping[str, Any]], path: str | P
         ValueError: no curves or too many, an empty one, lengths that differ, values out of range, another ending.
         OSError: where the picture cannot be written, naming it.
     """
-    path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise ValueError(f"draw_precision_recall: path must end in .png or .svg, got {path}")
+    checked_path(path, "draw_precision_recall")
     most = len(COLOURS) * len(STYLES)
     if not 1 <= len(curves) <= most:
         raise ValueError(f"draw_precision_recall: needs 1 to {most} curves, got {len(curves)}")
     steps = {name: staircase(name, curve["recall"], curve["precision"]) for name, curve in curves.items()}
 
-    from matplotlib import rc_context  # takes most of a second to import
-    from matplotlib.figure import Figure
-
-    with rc_context({"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "pumpgan"}):  # same figures, same bytes
-        figure = Figure(figsize=(7.0, 4.6), layout="constrained", facecolor="white")
+    with picture(path, (7.0, 4.6)) as figure:
         axes = figure.add_subplot()
         for level in F1_LEVELS:
             recall = np.linspace(level / (2 - level), 1, 200)
@@ -47,26 +40,19 @@ def draw_precision_recall(curves: Mapping[str, Mapping[str, Any]], path: str | P
         for name in sorted(curves, key=lambda name: -(curves[name]["average_precision"] or 0)):
             style, colour = styles[name]
             axes.plot(*steps[name], style, color=colour, linewidth=1.8, zorder=3, label=label(name, curves[name]))
-        axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="recall", ylabel="precision", title=title)
+        axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="recall", ylabel="precision", title=escaped(title))
         axes.set_aspect("equal", anchor="W")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(GREY)
-        axes.tick_params(colors=GREY)
+        frame(axes)
         axes.legend(
             labelcolor="linecolor", loc="upper left", bbox_to_anchor=(1.12, 1.0), borderaxespad=0,
             frameon=False, handlelength=1.6, labelspacing=0.7,
         )  # fmt: skip
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
-        except OSError as error:
-            raise OSError(f"{path}: the picture was not written ({error.strerror}); choose another place") from error
 
 
 def label(name: str, curve: Mapping[str, Any]) -> str:
     """What stands beside a curve, in its colour; the best one first."""
-    area, shown = curve["average_precision"], name.replace("$", r"\$")  # between dollars stand formulas
-    return f"{shown}\nAP {area:.3f}" if area is not None else shown
+    area = curve["average_precision"]
+    return f"{escaped(name)}\nAP {area:.3f}" if area is not None else escaped(name)
 
 
 def staircase(name: str, recall: Any, precision: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pumpgan.report.confusion import as_csv, as_markdown, as_text, confusion_rows
+from pumpgan.report.confusion import confusion_rows
 from pumpgan.report.curves import draw_precision_recall
+from pumpgan.report.table import as_csv, as_markdown, as_text
 
 IMAGE_LEVELS = {
     "image_level": "images (a defect is predicted where one is)",

@@ -42,7 +42,7 @@ class ImageMeasure:
     """A classifier's accuracy, precision, recall and f1, each 0 to 1, as `metrics.classification.confusion_figures`."""
 
     kind = "classification"
-    names = ("accuracy", "precision", "recall", "f1")
+    names: tuple[str, ...] = ("accuracy", "precision", "recall", "f1")
 
     def __init__(self, threshold: float = 0.5) -> None:
         """`threshold`: a probability above it is a prediction of "defect"."""

@@ -6,7 +6,8 @@ import io
 import pytest
 
 from pumpgan.report import confusion as module
-from pumpgan.report.confusion import as_csv, as_markdown, as_text, confusion_rows
+from pumpgan.report.confusion import confusion_rows
+from pumpgan.report.table import as_csv, as_markdown, as_text
 
 COUNTS = {"true_positive": 12, "false_positive": 5, "true_negative": 95, "false_negative": 8}
 
