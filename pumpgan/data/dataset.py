@@ -4,6 +4,7 @@
     images.jsonl        one line an image: its name, split, photographs, group, kind, image label, box, ...
     images/NAME.png     8-bit, mode RGB or L
     labels/NAME.png     8-bit palette, pixel = class id; absent for an unlabelled image
+    samples.jsonl       of a generated set alone: how each sample was judged, kept or not
 
 `writer.DatasetWriter` makes one, `check.check` names its faults, `packed.pack` turns it into arrays to train on.
 """

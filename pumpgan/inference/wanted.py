@@ -29,7 +29,7 @@ class Wanted:
         "Keep only images in which a segmenter sees what the labels say: least intersection over union, of defects "
         "for two classes, else the mean over the classes of an image.",
     )
-    segmenter: Path | None = option(None, "Of --agreement: a segmenter's run, trained on real data.")
+    segmenter: Path | None = option(None, "Of --agreement: run of a segmenter or an encoder, trained on real data.")
     novelty: float | None = option(
         None,
         "Keep only images at least so many times as far from the nearest training image as that one is from the "
