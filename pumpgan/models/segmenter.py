@@ -32,6 +32,10 @@ class Segmenter(nn.Module):
         except ModuleNotFoundError as error:
             raise ValueError(f"segmenter: needs {error.name}: pip install 'pumpgan[downstream]'") from error
         self.network = FPN("se_resnext50_32x4d", encoder_weights=None, in_channels=3, classes=classes)
+        # Undecided at first. As it is drawn, the head is sure of one class everywhere, and from there Dice, whose
+        # gradient vanishes with p (1 - p), may never come back.
+        for parameter in self.network.segmentation_head.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor) -> Tensor:
         x, top, left = pad_by_reflection(as_imagenet(images), STRIDE)

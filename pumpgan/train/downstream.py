@@ -5,8 +5,10 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pumpgan.augment.colour import jitter
@@ -62,6 +64,7 @@ class Validated(Learner):
         torch.manual_seed(derived_seed(config.seed, "weights"))
         self.network = self.make_network().to(device)
         self.best = Best(self.network)
+        self.said: NDArray[np.float64] | None = None  # at the last validation: the share of pixels given to each class
 
     @abstractmethod
     def make_network(self) -> nn.Module: ...
@@ -77,6 +80,13 @@ class Validated(Learner):
     def converged(self) -> bool:
         patience = self.config.patience * self.config.validate_every
         return bool(patience) and self.step - int(self.best.step) >= patience
+
+    def alarms(self) -> list[str]:
+        """Where the last validation found one class in every pixel."""
+        if self.said is None or self.said.max() < 1:
+            return []
+        name = self.validation.classes[int(self.said.argmax())].name
+        return [f"{name} is predicted for every pixel of all validation images"]
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
@@ -159,6 +169,7 @@ def label_figures(learner: Validated, network: nn.Module) -> dict[str, float]:
     for images, part in learner.batches():
         scores.update(decide(network(images).float(), learner.config.threshold), learner.validation.labels[part])
     result = scores.result()
+    learner.said = scores.areas.predicted.sum(axis=0) / scores.areas.predicted.sum()
     return {"iou": result["mean_foreground_iou"], "mean_iou": result["mean_iou"]}
 
 

@@ -168,3 +168,8 @@ def test_weights_are_drawn_from_torch_s_seed(make):
         torch.manual_seed(3)
         drawn.append(make().state_dict())
     assert all(torch.equal(drawn[0][name], drawn[1][name]) for name in drawn[0])
+
+
+def test_an_untrained_segmenter_is_undecided_wherever_it_looks():
+    network = Segmenter(3).eval()
+    assert torch.equal(network(torch.randn(2, 1, 32, 32)), torch.zeros(2, 3, 32, 32))

@@ -246,3 +246,21 @@ def test_half_precision_learns_too_and_keeps_weights_in_full(parts, tmp_path, mo
     labels, targets = learner.validation.labels[: len(images)].long(), learner.validation.targets()[: len(images)]
     downstream.learn_phase(learner, Batch(images, labels, targets))
     assert seen == [torch.bfloat16]
+
+
+def test_a_segmenter_that_says_one_thing_of_every_pixel_is_told_of(parts, tmp_path):
+    class Sure(torch.nn.Conv2d):
+        """Defect, whatever it is shown."""
+
+        def __init__(self, classes):
+            super().__init__(1, classes, 1)
+            torch.nn.init.zeros_(self.weight)
+            self.bias.data = torch.tensor([-40.0, 40.0])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(downstream, "Segmenter", Sure)
+        train(SegmenterConfig(batch=4, validate_every=4), [parts], tmp_path / "run", 8)
+    warnings = [line["warnings"] for line in log_of(tmp_path / "run") if "warnings" in line]
+    assert warnings == [["defect is predicted for every pixel of all validation images"]]
+    train(CONFIGS["segmenter"], [parts], tmp_path / "other", 48)
+    assert not any("warnings" in line for line in log_of(tmp_path / "other"))
