@@ -81,6 +81,7 @@ def test_json_holds_the_whole_table():
 def test_decimals_are_of_all_columns_or_of_the_named_ones():
     rows = [("a", 1.23456, 2.34567)]
     assert Table(("x", "y", "z"), rows, places=1).text().split()[3:] == ["a", "1.2", "2.3"]
+    assert Table(("x", "y"), [("a", (0.5, 0.0))], places=1).text().endswith("0.5 ± 0.0")
     assert Table(("x", "y", "z"), rows, places={"y": 2}).text().split()[3:] == ["a", "1.23", "2.3457"]
 
 
