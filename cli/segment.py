@@ -30,7 +30,8 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     "--refine",
     type=click.IntRange(0),
     metavar="STEPS",
-    help="Of an encoder's run: steps towards the photograph in its generator's latents; 0: none.  [default: 100]",
+    help="Of an encoder's run: steps towards the photograph in its generator's latents; 0: none.  [default: 100 with "
+    "LPIPS or --start mean, else 0]",
 )
 @click.option("--start", type=click.Choice(["encoder", "mean"]), help="Where these begin.  [default: encoder]")
 @click.option(

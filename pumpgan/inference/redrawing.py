@@ -9,7 +9,7 @@ from pumpgan.inference.predictor import Predictor
 from pumpgan.inference.refine import STARTS, STEPS
 from pumpgan.inference.refine import refine as descend
 from pumpgan.models.encoder import Redrawer
-from pumpgan.models.perceptual import load_perceptual
+from pumpgan.models.perceptual import NONE, load_perceptual
 
 
 class Redrawing(Predictor):
@@ -21,26 +21,29 @@ class Redrawing(Predictor):
         self,
         run: Path,
         *,
-        refine: int = STEPS,
+        refine: int | None = None,
         start: str = STARTS[0],
         perceptual: str | None = None,
         checkpoint: int | None = None,
         device: torch.device | None = None,
     ):
-        """refine: steps of latent refinement; 0: what the encoder says counts. start: where they begin, encoder or
-        mean. perceptual: file of VGG-16's weights for LPIPS, or none; None: what the run was trained with.
+        """refine: steps of latent refinement; 0: what the encoder says counts; None: 100 with LPIPS or from another
+        start, else 0, since squared error alone brings labels nothing. start: where they begin, encoder or mean.
+        perceptual: file of VGG-16's weights for LPIPS, or none; None: what the run was trained with.
 
         Raises as `Predictor` does, and for a file that is not right.
         """
         if start not in STARTS:
             raise ValueError(f"start: must be {' or '.join(STARTS)}, got {start!r}")
-        if refine < 0 or (not refine and start != STARTS[0]):
+        if refine is not None and (refine < 0 or (not refine and start != STARTS[0])):
             raise ValueError(
                 f"refine: must be at least 0 steps, and from a start at the {start} at least 1, got {refine}"
             )
         super().__init__(run, checkpoint=checkpoint, device=device)
-        self.steps, self.start = refine, start
         chosen = self.record.config.perceptual if perceptual is None else perceptual
+        if refine is None:
+            refine = STEPS if chosen != NONE or start != STARTS[0] else 0
+        self.steps, self.start = refine, start
         self.perceptual = load_perceptual(chosen, self.device) if refine else None
 
     def answer(self, images: Tensor) -> Tensor:

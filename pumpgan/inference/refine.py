@@ -15,14 +15,23 @@ from pumpgan.models.encoder import Encoder, fixed_noise
 from pumpgan.models.generator import Drawn, Generator
 from pumpgan.models.perceptual import Perceptual
 
-STARTS = ("encoder", "mean")
 STEPS = 100
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the steps in which the rate rises and falls
 PIXELS = 0.1  # weight of the squared error beside LPIPS of weight 1; without LPIPS it is 1
 NOISE = 100.0  # of the noise's autocorrelation
-RETURN = 1e-3  # of the styles' squared distance to what the encoder sees in the drawn image, from its start
-MEAN = 0.01  # of their squared distance to the mean w, from a start there
 SMALLEST_NOISE = 8  # pixels: the coarsest level at which noise is kept from having structure
+
+
+class Descent(NamedTuple):
+    rate: float  # Adam's
+    pull: float  # weight of the styles' squared distance: to what the encoder sees in the drawn image; to the mean w
+
+
+# By start, as published; and where squared error stands alone, which says little of a face's small parts: there a weak
+# pull lets the image come closest while its labels fall apart (docs/downstream.md).
+PUBLISHED = {"encoder": Descent(0.1, 1e-3), "mean": Descent(0.1, 0.01)}
+PIXELS_ALONE = {"encoder": Descent(0.02, 0.3), "mean": Descent(0.1, 0.1)}
+STARTS = tuple(PUBLISHED)
 
 
 class Refined(NamedTuple):
@@ -39,7 +48,7 @@ def refine(
     *,
     perceptual: Perceptual | None = None,
     steps: int = STEPS,
-    rate: float = 0.1,
+    rate: float | None = None,
     start: str = "encoder",
     seed: int = 0,
 ) -> Refined:
@@ -47,11 +56,13 @@ def refine(
     the same for every image.
 
     images: [B, channels, H, W] in [-1, 1], as the generator draws them. perceptual: None leaves LPIPS out. rate: of
-    Adam. Both networks stay as they are; ValueError where the encoder is in training mode, in which its result depends
-    on the batch.
+    Adam; None: what suits start and loss. Both networks stay as they are; ValueError where the encoder is in training
+    mode, in which its result depends on the batch.
     """
     if start not in STARTS:
         raise ValueError(f"refine: start must be one of {', '.join(STARTS)}, got {start!r}")
+    suited = (PUBLISHED if perceptual else PIXELS_ALONE)[start]
+    rate = suited.rate if rate is None else rate
     if steps < 0 or not 0 < rate < math.inf:
         raise ValueError(f"refine: steps must be at least 0 and rate above 0, got {steps} and {rate}")
     if encoder.training:
@@ -74,11 +85,8 @@ def refine(
         drawn = generator(styles, noise)
         loss = unlike(drawn.images)
         losses.append(loss.detach())
-        if start == "encoder":
-            away = RETURN * (styles - encoder(drawn.images)).square()
-        else:
-            away = MEAN * (styles - mean).square()
-        total = loss + away.mean(dim=(1, 2)) + NOISE * sum(map(autocorrelation, noise))
+        away = styles - (encoder(drawn.images) if start == "encoder" else mean)
+        total = loss + suited.pull * away.square().mean(dim=(1, 2)) + NOISE * sum(map(autocorrelation, noise))
         # Gradients of these alone: the networks' weights keep theirs, if any.
         inputs = [styles, *noise]
         for tensor, grad in zip(inputs, torch.autograd.grad(total.sum(), inputs), strict=True):

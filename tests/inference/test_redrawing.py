@@ -56,6 +56,12 @@ def test_refinement_draws_closer_to_the_image_from_either_start(run, images):
     assert unlike(refine=10) < 0.9 * before and unlike(refine=10, start="mean") < 0.9 * before
 
 
+def test_unless_told_it_refines_only_where_squared_error_does_not_stand_alone(run):
+    assert Redrawing(run).steps == 0
+    assert Redrawing(run, start="mean").steps == 100
+    assert Redrawing(run, refine=7).steps == 7
+
+
 def test_a_photographs_reconstruction_is_written_beside_its_labels(run, images, tmp_path):
     pixels = np.asarray(Image.fromarray(images[0].permute(1, 2, 0).numpy()).resize((40, 30)))
     Image.fromarray(pixels).save(tmp_path / "plate.png")

@@ -30,7 +30,7 @@ def images(networks) -> torch.Tensor:
 
 @pytest.mark.parametrize("start", ["encoder", "mean"])
 def test_refinement_comes_closer_to_every_image(networks, images, start):
-    found = refine(*networks, images, steps=15, start=start)
+    found = refine(*networks, images, steps=15, start=start, rate=0.1)
     assert found.losses.shape == (16, 3)
     assert (found.losses[-1] < 0.5 * found.losses[0]).all()
     torch.testing.assert_close(found.losses[-1], (found.drawn.images - images).square().mean(dim=(1, 2, 3)))
