@@ -158,13 +158,14 @@ def write(
     labels, confidence = np.empty((height, width), np.uint8), np.empty((height, width), np.uint8)
     picture = np.empty((height, width, 3), np.uint8)
     redrawn: list[Pixels] = []
-    certain = np.zeros(len(classes))
+    counts, certain = np.zeros(len(classes), np.int64), np.zeros(len(classes))
     for top, answer in bands:
         ids = model.decide(answer[None, : len(classes)])
         sure = answer.gather(0, ids.long())[0]
         rows = slice(top, top + len(sure))
         labels[rows], confidence[rows] = ids[0].numpy(), (255 * sure).round().to(torch.uint8).numpy()
         picture[rows] = overlay(as_images([pixels[rows]]), ids, classes)[0]
+        counts += np.bincount(labels[rows].ravel(), minlength=len(classes))
         certain += np.bincount(labels[rows].ravel(), sure.numpy().ravel(), minlength=len(classes))
         if len(answer) > len(classes):
             drawn = (255 * answer[len(classes) :].clamp(0, 1)).round().to(torch.uint8)
@@ -179,13 +180,19 @@ def write(
         pictures["reconstructions"] = Image.fromarray(np.concatenate(redrawn))
     for folder, file in pictures.items():
         save_png(file, out / folder / f"{photograph.name}.png", compress_type=zlib.Z_RLE)
-    return {"name": photograph.name, "file": str(photograph.path)} | summarised(labels, confidence, certain, classes)
+    return {"name": photograph.name, "file": str(photograph.path)} | summarised(
+        labels, confidence, counts, certain, classes
+    )
 
 
 def summarised(
-    labels: Pixels, confidence: Pixels, certain: NDArray[np.float64], classes: Sequence[LabelClass]
+    labels: Pixels,
+    confidence: Pixels,
+    counts: NDArray[np.int64],
+    certain: NDArray[np.float64],
+    classes: Sequence[LabelClass],
 ) -> dict[str, Any]:
-    """What a photograph's line says of its pixels; `certain` is the sum of the confidence over each class.
+    """What a photograph's line says of its pixels, given how many each class has and the sum of its confidence there.
 
     size                [height, width]
     classes.NAME        pixels_percent, and mean_confidence of the pixels decided for it (null without any)
@@ -194,7 +201,6 @@ def summarised(
         pieces          its 8-connected pieces, the largest first: box [left, top, right, bottom], pixels,
                         mean_confidence
     """
-    counts = np.bincount(labels.ravel(), minlength=len(classes))
     told: dict[str, Any] = {
         "size": list(labels.shape),
         "classes": {
@@ -213,8 +219,9 @@ def summarised(
 def pieces(labels: Pixels, confidence: Pixels) -> list[dict[str, Any]]:
     """The connected pieces of all classes but 0, the largest first."""
     numbers, count = ndimage.label(labels, NEIGHBOURS)
-    areas = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
-    certain = np.bincount(numbers.ravel(), confidence.ravel(), minlength=count + 1)[1:]
+    inside = labels > 0
+    areas = np.bincount(numbers[inside], minlength=count + 1)[1:]
+    certain = np.bincount(numbers[inside], confidence[inside], minlength=count + 1)[1:]
     found = []
     for (rows, columns), area, total in zip(ndimage.find_objects(numbers), areas, certain, strict=True):
         box = [columns.start, rows.start, columns.stop, rows.stop]
