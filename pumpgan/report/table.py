@@ -130,8 +130,8 @@ def difference_table(compared: Mapping[str, Any], scores: Sequence[str] = (), *,
     columns = ["arm", "score", "difference", "95 % interval", "beyond 0", "mean over repeats", "t", "df", "p"]
     notes = [
         f"against {compared['baseline']}; interval: {compared['draws']} draws of the {compared['units']} test "
-        "photographs (or groups of them), counts pooled over repeats; t: paired over repeats; neither is corrected for "
-        "the number of rows",
+        f"{compared['unit']}, counts pooled over repeats; t: paired over repeats; neither is corrected for the number "
+        "of rows",
         *compared["cautions"],
     ]
     return Table(columns, rows, title, notes, places={"t": 2})

@@ -6,7 +6,7 @@ which share their validation photographs between arms. Neither corrects for the 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from pumpgan.studies.counts import Image, Measure, Numbers, Scores, measure_of
 DRAWS = 10_000
 INTERVAL = (0.025, 0.975)
 ENOUGH_POSITIVES = 20  # with fewer, a few photographs decide; then nothing is called significant
+ENOUGH_UNITS = 20  # intervals that are drawn from fewer come out too narrow
 ROUNDING = 1e-14  # of differences between scores of 0 to 1: those that are alike differ by less
 AT_ONCE = 2**22  # numbers of a drawing held in memory
 
@@ -39,18 +40,18 @@ def compare_arms(arms: Arms, *, baseline: str, seed: int, draws: int = DRAWS, th
         threshold: of a classifier's probabilities.
 
     Returns:
-        JSON-ready: kind, baseline, images, photographs, units (what is drawn), draws, seed, threshold (None for a
-        segmenter), scores (names; `counts.ImageMeasure`, `counts.PixelMeasure`), positive_units.SCORE, cautions
-        (lines), and arms.NAME with
+        JSON-ready: kind, baseline, images, photographs, units (how many are drawn), unit (what they are), draws, seed,
+        threshold (None for a segmenter), scores (names; `counts.ImageMeasure`, `counts.PixelMeasure`),
+        positive_photographs.SCORE, positive_units.SCORE, cautions (lines), and arms.NAME with
 
             scores.SCORE        mean, std (over n - 1; None for one repeat), n, values, pooled
             differences.SCORE   against the baseline, whose own are None:
                 pooled          difference of the pooled scores
                 interval        [low, high] of that difference, 95 %
                 undefined_draws draws without anything to score, which the interval leaves out
-                significant     whether the interval leaves out 0; None where too few units are positive
+                significant     whether the interval leaves out 0; None where too few photographs are positive
                 repeats         mean, t, df, p (two-sided) of the paired t-test; None for one repeat; t and p None where
-                                the differences are all alike, p None where too few units are positive
+                                the differences are all alike, p None where too few photographs are positive
 
         None stands for every figure of nothing.
 
@@ -69,7 +70,10 @@ def compare_arms(arms: Arms, *, baseline: str, seed: int, draws: int = DRAWS, th
     repeats = {name: measure.scores(found.sum(axis=1)) for name, found in counts.items()}
     pooled = {name: measure.scores(found.sum(axis=(0, 1))) for name, found in counts.items()}
     drawn = bootstrap(measure, {name: found.sum(axis=0) for name, found in counts.items()}, owners, units, draws, seed)
-    positives = {score: len(set(owners[measure.positive(score, reference)])) for score in measure.names}
+    unit = "groups of photographs" if any(image.get("group") is not None for image in reference) else "photographs"
+    positive = {score: np.flatnonzero(measure.positive(score, reference)) for score in measure.names}
+    positives = {score: len(photographs_of([reference[i] for i in found])) for score, found in positive.items()}
+    positive_units = {score: len(set(owners[found])) for score, found in positive.items()}
 
     described: dict[str, Any] = {}
     for name in arms:
@@ -95,14 +99,16 @@ def compare_arms(arms: Arms, *, baseline: str, seed: int, draws: int = DRAWS, th
         "kind": measure.kind,
         "baseline": baseline,
         "images": len(reference),
-        "photographs": len({name for image in reference for name in image["photographs"]}),
+        "photographs": len(photographs_of(reference)),
         "units": units,
+        "unit": unit,
         "draws": draws,
         "seed": seed,
         "threshold": threshold if measure.kind == "classification" else None,
         "scores": list(measure.names),
-        "positive_units": positives,
-        "cautions": cautions(positives),
+        "positive_photographs": positives,
+        "positive_units": positive_units,
+        "cautions": cautions(positives, positive_units, unit),
         "arms": described,
     }
 
@@ -157,6 +163,10 @@ def units_of(images: Sequence[Image]) -> tuple[NDArray[np.intp], int]:
         for image in images
     ]
     return np.array(owners, np.intp), len(numbers)
+
+
+def photographs_of(images: Iterable[Image]) -> set[str]:
+    return {name for image in images for name in image["photographs"]}
 
 
 def bootstrap(
@@ -218,14 +228,18 @@ def plain(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def cautions(positives: Mapping[str, int]) -> list[str]:
-    """Why nothing is called significant, where that is so."""
-    few: dict[int, list[str]] = {}
-    for score, count in positives.items():
+def cautions(photographs: Mapping[str, int], units: Mapping[str, int], unit: str) -> list[str]:
+    """Of the positive ones by score: why nothing is called significant, and where intervals are of few units."""
+    few: dict[str, list[str]] = {}
+    for score, count in photographs.items():
         if count < ENOUGH_POSITIVES:
-            few.setdefault(count, []).append(score)
+            said = (
+                f"only {count} test photographs are positive, fewer than {ENOUGH_POSITIVES}; so few decide the outcome "
+            )
+            few.setdefault(f"{said}between themselves, and no difference is called significant", []).append(score)
+        elif units[score] < ENOUGH_UNITS:
+            said = f"only {units[score]} {unit} are positive; intervals that are drawn from so few are too narrow"
+            few.setdefault(said, []).append(score)
     return [
-        f"{', '.join(scores)}: only {count} test photographs (or groups of them) are positive, fewer than "
-        f"{ENOUGH_POSITIVES}; so few decide the outcome between themselves, and no difference is called significant"
-        for count, scores in few.items()
+        f"{'all scores' if len(scores) == len(units) else ', '.join(scores)}: {said}" for said, scores in few.items()
     ]

@@ -35,6 +35,7 @@ def compared(*, significant=True, repeats=True) -> dict:
         "images": 20,
         "photographs": 10,
         "units": 10,
+        "unit": "photographs",
         "draws": 100,
         "scores": ["f1", "iou.hat"],
         "cautions": [] if significant else ["only 3 are positive"],

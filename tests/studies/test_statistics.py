@@ -165,22 +165,27 @@ def test_with_few_positive_photographs_nothing_is_called_significant_and_it_says
     images = test_images(2 * ENOUGH_POSITIVES - 1)  # one positive short
     arms = arms_of(classified, images, {"none": 0.0, "ours": 1.0})
     found = compare_arms(arms, baseline="none", seed=0, draws=200)
-    assert found["positive_units"]["f1"] == ENOUGH_POSITIVES - 1
+    assert found["positive_photographs"]["f1"] == ENOUGH_POSITIVES - 1
     for described in found["arms"]["ours"]["differences"].values():
         assert described["significant"] is None and described["repeats"]["p"] is None
         assert described["interval"][0] > 0 and described["repeats"]["t"] > 0
-    assert len(found["cautions"]) == 1 and "only 19 test photographs" in found["cautions"][0]
+    (caution,) = found["cautions"]
+    assert caution.startswith("all scores: only 19 test photographs are positive") and "no difference" in caution
     enough = arms_of(classified, test_images(2 * ENOUGH_POSITIVES), {"none": 0.0, "ours": 1.0})
     found = compare_arms(enough, baseline="none", seed=0, draws=200)
     assert found["cautions"] == [] and found["arms"]["ours"]["differences"]["f1"]["significant"]
     assert found["arms"]["ours"]["differences"]["f1"]["repeats"]["p"] < 0.05
 
 
-def test_photographs_of_few_groups_count_as_few():
+def test_intervals_from_few_groups_of_many_photographs_come_with_a_caution():
     arms = arms_of(classified, test_images(200, groups=10), {"none": 0.0, "ours": 1.0})
     found = compare_arms(arms, baseline="none", seed=0, draws=50)
-    assert (found["units"], found["photographs"], found["positive_units"]["f1"]) == (10, 200, 5)
-    assert found["arms"]["ours"]["differences"]["f1"]["significant"] is None
+    assert (found["units"], found["unit"], found["photographs"]) == (10, "groups of photographs", 200)
+    assert (found["positive_units"]["f1"], found["positive_photographs"]["f1"]) == (5, 100)
+    assert found["cautions"] == [
+        "all scores: only 5 groups of photographs are positive; intervals that are drawn from so few are too narrow"
+    ]
+    assert found["arms"]["ours"]["differences"]["f1"]["significant"]
 
 
 def test_draws_without_the_class_are_left_out_and_counted():
