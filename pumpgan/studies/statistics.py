@@ -71,7 +71,7 @@ def compare_arms(arms: Arms, *, baseline: str, seed: int, draws: int = DRAWS, th
     pooled = {name: measure.scores(found.sum(axis=(0, 1))) for name, found in counts.items()}
     drawn = bootstrap(measure, {name: found.sum(axis=0) for name, found in counts.items()}, owners, units, draws, seed)
     unit = "groups of photographs" if any(image.get("group") is not None for image in reference) else "photographs"
-    positive = {score: np.flatnonzero(measure.positive(score, reference)) for score in measure.names}
+    positive = {score: np.flatnonzero(measure.positive(score, reference)).tolist() for score in measure.names}
     positives = {score: len(photographs_of([reference[i] for i in found])) for score, found in positive.items()}
     positive_units = {score: len(set(owners[found])) for score, found in positive.items()}
 
