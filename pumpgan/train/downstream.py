@@ -76,6 +76,9 @@ class Validated(Learner):
     def phases(self) -> list[tuple[Phase, Callable[[Any], int]]]:
         return [(learn_phase, lambda config: 1), (validate_phase, lambda config: 1)]
 
+    def begin_anew(self) -> None:
+        self.best = Best(self.network)  # a score on other photographs would outlast all of this run's
+
     @property
     def converged(self) -> bool:
         patience = self.config.patience * self.config.validate_every
@@ -119,6 +122,7 @@ class ClassifierLearner(Trained):
     def __init__(self, config: ClassifierConfig, task: Task, data: ValidatedData, device, dtype):
         super().__init__(config, task, data, device, dtype)
         counts = torch.bincount(data.training.targets(), minlength=2)
+        counts[1] += config.oversample  # as they are drawn, of which the loss is a mean
         self.weights = class_weights(counts).to(device) if config.class_balanced else None
 
     def make_network(self) -> nn.Module:

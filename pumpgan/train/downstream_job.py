@@ -81,6 +81,10 @@ class DownstreamJob(ValidatedJob):
         return self.LEARNER(record.config, record.task, self.found, device, DTYPES[record.config.precision])
 
     def begin(self, record: RunRecord, learner: Trained) -> None:
+        if record.config.encoder_weights and record.networks:
+            raise ValueError(
+                "--encoder-weights: has no effect with --networks, which brings all weights; leave one out"
+            )
         if record.config.encoder_weights:
             learner.network.load_encoder_weights(Path(record.config.encoder_weights))
 

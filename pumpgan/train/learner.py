@@ -113,6 +113,10 @@ class Learner(ABC):
             own = {k.removeprefix(f"{name}."): v for k, v in networks.items() if k.startswith(f"{name}.")}
             getattr(self, name).load_state_dict(own)
 
+    def begin_anew(self) -> None:
+        """Forgets, once another run's networks are loaded, what that run had found out about them by its own data."""
+        return
+
     def load_tensors(self, networks: dict[str, Tensor], rest: dict[str, Tensor], step: int) -> None:
         """The inverse of `tensors`. KeyError or RuntimeError if they are of another configuration."""
         self.load_networks(networks)

@@ -233,6 +233,7 @@ def begin_with(networks: Path, learner: Learner, record: RunRecord) -> None:
             f"and {shapes[1].get(name)} here; leave these options to that run"
         )
     learner.load_networks(theirs)
+    learner.begin_anew()
 
 
 def description(record: RunRecord) -> str:

@@ -264,3 +264,26 @@ def test_a_segmenter_that_says_one_thing_of_every_pixel_is_told_of(parts, tmp_pa
     assert warnings == [["defect is predicted for every pixel of all validation images"]]
     train(CONFIGS["segmenter"], [parts], tmp_path / "other", 48)
     assert not any("warnings" in line for line in log_of(tmp_path / "other"))
+
+
+def test_a_run_that_begins_with_another_ones_networks_judges_them_by_its_own_photographs(parts, tmp_path, monkeypatch):
+    scores = iter([0.9, 0.4, 0.3])
+    monkeypatch.setattr(downstream.ClassifierLearner, "validate", lambda self, network: {"f1": next(scores)})
+    config = ClassifierConfig(batch=8, validate_every=4)
+    train(config, [parts], tmp_path / "first", 4)
+    other = write_parts(tmp_path / "other", 20, first=100)
+    learner = train(config, [other], tmp_path / "second", 8, networks=tmp_path / "first")
+    assert int(learner.best.step) == 4 and float(learner.best.score) == 0.4
+    with pytest.raises(ValueError, match="--encoder-weights: has no effect with --networks"):
+        weighed = replace(config, encoder_weights="weights.pth")
+        train(weighed, [other], tmp_path / "third", 4, networks=tmp_path / "first")
+
+
+@pytest.mark.parametrize("oversample", [0, 200])
+def test_defects_pull_as_much_as_good_images_however_often_they_are_drawn(parts, oversample):
+    config = ClassifierConfig(class_balanced=True, oversample=oversample)
+    job = ClassifierJob([str(parts)], (), config)
+    learner = downstream.ClassifierLearner(config, job_task(job), job.found, CPU, torch.float32)
+    targets = job.found.training.targets()
+    drawn = (int(targets.sum()) + oversample) / (len(targets) + oversample)
+    assert float(learner.weights[1]) * drawn == pytest.approx(0.5) == float(learner.weights[0]) * (1 - drawn)
