@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from pumpgan.models.imagenet import as_imagenet
@@ -28,7 +29,9 @@ class Classifier(nn.Module):
         self.encoder.fc = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.encoder(as_imagenet(images)))
+        features = self.encoder(as_imagenet(images))
+        with torch.autocast(images.device.type, enabled=False):  # bf16 logits would leave many images level
+            return self.head(features.to(self.head.weight.dtype))
 
     def load_encoder_weights(self, path: Path) -> None:
         """All of the encoder from a file of resnet18, the head stays; errors as `load_encoder`'s."""
