@@ -31,8 +31,14 @@ def table(result: dict[str, Any]) -> str:
         if title:
             rest = [f"{name} {shown(value)}" for name, value in figures.items() if name != "confusion"]
             lines += [f"{title}: {', '.join(rest)}"]
-        lines.append(as_text(confusion_rows(counts)))
+        lines.append(as_text(confusion_rows(counts, two_names(result))))
     return "\n".join(lines)
+
+
+def two_names(result: dict[str, Any]) -> list[str]:
+    """Of what a confusion tells apart: a run's classes where these are two."""
+    names = result.get("classes") or []
+    return names if len(names) == 2 else ["good", "defect"]
 
 
 def shown(value: Any) -> str:
@@ -63,7 +69,7 @@ def draw(folder: Path) -> None:
         title = f"{Path(result['data']).name} ({result['split']})"
         curves = {name: curve | {"average_precision": scores[key]}}
         draw_precision_recall(curves, folder / "precision-recall.png", title=title)
-    tables = [(title, confusion_rows(counts)) for title, counts, _ in confusions(scores)]
+    tables = [(title, confusion_rows(counts, two_names(result))) for title, counts, _ in confusions(scores)]
     if tables:
         pages = [f"{title}\n\n{as_markdown(rows)}\n" if title else f"{as_markdown(rows)}\n" for title, rows in tables]
         (folder / "confusion.md").write_text("\n".join(pages))
