@@ -133,6 +133,8 @@ def resume_held(
             f"{run}: was converted, not trained; begin a run with its networks: pumpgan train --model {record.model} "
             f"--networks {run} --data DATASET"
         )
+    if inception and not MODELS[record.model].draws:
+        raise ValueError(f"--inception: measures what a GAN draws; {run} is a run of {record.model}")
     if inception:
         record = replace(record, config=replace(record.config, inception=str(Path(inception).resolve())))
     implementation.use(ops or record.ops)

@@ -33,6 +33,8 @@ def test_a_run_is_trained_resumed_and_judged_on_test(data, tmp_path, model, scor
     result = pumpgan(*TRAIN, "--model", model, "--data", data, "--out", run)
     assert result.exit_code == 0, result.output
     assert f"the best {score} is kept" in result.output and "validated every 4 steps on" in result.output
+    result = pumpgan("train", "--resume", run, "--inception", "inception.pt")
+    assert result.exit_code == 1 and "--inception: measures what a GAN draws" in result.output
     result = pumpgan("train", "--resume", run, "--steps", 12)
     assert result.exit_code == 0, result.output
     result = pumpgan("evaluate", "--run", run, "--data", data, "--json")
