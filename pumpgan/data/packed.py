@@ -53,13 +53,25 @@ class Packed:
         """What a classifier learns, int64 [N]: 1 for a defect, 0 for none, -1 where nothing tells.
 
         The image label decides (its position in `image_labels`, at most 1), else whether any pixel's id is over 0.
+        ValueError for an image label that the set does not have.
         """
         any_pixel = self.labels.flatten(1).amax(1) > 0
         targets = torch.where(self.labelled, any_pixel.long(), -1)
         for i, entry in enumerate(self.entries):
-            if entry.image_label is not None:
-                targets[i] = min(1, self.image_labels.index(entry.image_label))
+            if entry.image_label is None:
+                continue
+            if entry.image_label not in self.image_labels:
+                known = ", ".join(self.image_labels) or "none"
+                raise ValueError(
+                    f"{entry.name}: image label must be one of the dataset's, {known}; got {entry.image_label!r}"
+                )
+            targets[i] = min(1, self.image_labels.index(entry.image_label))
         return targets
+
+    def pixels_tell(self) -> Tensor:
+        """Whether an image's labels say what it shows, bool [N]: not where it has none, nor where the image label tells
+        of a defect of which no pixel is labelled, or none outlived resizing."""
+        return self.labelled & ((self.labels.flatten(1).amax(1) > 0) | (self.targets() != 1))
 
     def take(self, indices: Sequence[int] | Tensor) -> "Packed":
         """The images at `indices`, in that order, copied."""
@@ -125,7 +137,7 @@ def pack(dataset: Dataset, split: str = "train", resolution: int | None = None) 
 
 
 def merge(parts: Sequence[Packed]) -> Packed:
-    """The images of several sets one after the other; classes, flips and image labels of the first.
+    """The images of several sets one after the other; classes and flips of the first, image labels of those with any.
 
     Raises ValueError where class lists, channels or sizes differ, or flips (mirroring must suit all of them).
     """
@@ -140,16 +152,26 @@ def merge(parts: Sequence[Packed]) -> Packed:
         ):
             if mine != theirs:
                 raise ValueError(f"merge: {what} must be equal, got {mine} and {theirs}")
-        if other.image_labels and other.image_labels != first.image_labels:
-            raise ValueError(f"merge: image labels must be equal, got {first.image_labels} and {other.image_labels}")
     if len(parts) == 1:
         return first
+    named = [part.image_labels for part in parts if part.image_labels] or [()]
+    for image_labels in named[1:]:
+        if image_labels != named[0]:
+            raise ValueError(f"merge: image labels must be equal, got {named[0]} and {image_labels}")
     images, labels, labelled = (
         torch.cat([getattr(part, name) for part in parts]) for name in ("images", "labels", "labelled")
     )
     entries = tuple(entry for part in parts for entry in part.entries)
     content = hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest()
-    return replace(first, images=images, labels=labels, labelled=labelled, entries=entries, digest=content)
+    return replace(
+        first,
+        images=images,
+        labels=labels,
+        labelled=labelled,
+        entries=entries,
+        image_labels=named[0],
+        digest=content,
+    )
 
 
 def digest(images: Tensor, labels: Tensor, labelled: Tensor) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pumpgan.data.dataset import Dataset
 from pumpgan.data.packed import Packed, merge, pack
-from pumpgan.data.splits import refuse_shared, validation_split
+from pumpgan.data.splits import origin_of, refuse_shared, shown_by, validation_split
 from pumpgan.train.downstream_config import ValidatedConfig
 from pumpgan.train.training_data import refuse_unlike
 
@@ -67,9 +67,10 @@ def load_validated(
         training, validation = validation_split(parts[0].entries, config.seed, config.validation_share)
     except ValueError as error:
         raise ValueError(f"--data: {data[0]}: {error}") from error
-    held_out = {name for i in validation for name in every.entries[i].photographs}
-    others = range(len(parts[0]), len(every))
-    training += [i for i in others if not held_out.intersection(every.entries[i].photographs)]
+    origins = [origin_of(dataset) for dataset, part in zip(opened, parts, strict=True) for _ in part.entries]
+    shows = [shown_by(entry, origin) for entry, origin in zip(every.entries, origins, strict=True)]
+    held_out = {what for i in validation for what in shows[i]}
+    training += [i for i in range(len(parts[0]), len(every)) if not held_out & shows[i]]
     split = [[i for i in part if learnt[i]] for part in (training, validation)]
     for part, indices in zip(("learn from", "validate on"), split, strict=True):
         if not indices:
@@ -87,7 +88,7 @@ def with_targets(packed: Packed) -> Tensor:
 
 
 def with_labels(packed: Packed) -> Tensor:
-    return packed.labelled
+    return packed.pixels_tell()
 
 
 def both_targets(data: Sequence[str], found: ValidatedData) -> None:

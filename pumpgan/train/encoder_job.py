@@ -12,7 +12,7 @@ from pumpgan.data.stream import Stream
 from pumpgan.models.perceptual import NONE, load_perceptual
 from pumpgan.train.checkpoint import averaged_tensors
 from pumpgan.train.downstream_config import EncoderConfig
-from pumpgan.train.downstream_data import load_validated
+from pumpgan.train.downstream_data import defects_present, load_validated, with_labels
 from pumpgan.train.downstream_job import ValidatedJob
 from pumpgan.train.downstream_samples import EncoderSampler
 from pumpgan.train.encoder import EncoderLearner
@@ -29,12 +29,13 @@ class EncoderJob(ValidatedJob):
         found = load_validated(
             data, config, lambda packed: torch.ones(len(packed)).bool(), "an image", unlabelled=unlabelled
         )
-        with_labels = [packed.labelled.nonzero().flatten() for packed in (found.training, found.validation)]
-        for what, chosen in zip(("learn from", "validate on"), with_labels, strict=True):
+        labelled = [with_labels(packed).nonzero().flatten() for packed in (found.training, found.validation)]
+        for what, chosen in zip(("learn from", "validate on"), labelled, strict=True):
             if not len(chosen):
                 raise ValueError(f"--data: {', '.join(data)}: holds no train image with pixel labels to {what}")
-        self.labelled = found.training.take(with_labels[0])
-        self.found = replace(found, validation=found.validation.take(with_labels[1]))
+        self.labelled = found.training.take(labelled[0])
+        self.found = replace(found, validation=found.validation.take(labelled[1]))
+        defects_present(data, replace(self.found, training=self.labelled))
         self.size, self.digest, self.channels = found.size, found.digest, found.training.images.shape[1]
         self.classes, self.flips = found.training.classes, found.training.flips
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,6 +184,21 @@ def test_sets_are_joined_and_parts_are_taken(tmp_path):
     assert len(both) == len(one) + len(two) and both.names == one.names + two.names
     taken = both.take(range(len(one), len(both)))
     assert taken.names == two.names and taken.digest == two.digest
+
+
+def test_sets_without_image_labels_are_joined_with_those_that_have_some(tmp_path):
+    bare, named = pack(miniature(tmp_path / "a")), pack(miniature(tmp_path / "b"))
+    named = replace(named, image_labels=("good", "defect"))
+    assert merge([bare, named]).image_labels == merge([named, bare]).image_labels == ("good", "defect")
+    with pytest.raises(ValueError, match="image labels must be equal"):
+        merge([bare, named, replace(named, image_labels=("fine", "broken"))])
+
+
+def test_a_strange_image_label_is_named(tmp_path):
+    packed = pack(miniature(tmp_path / "a"))
+    strange = replace(packed, entries=(replace(packed.entries[0], image_label="bad"), *packed.entries[1:]))
+    with pytest.raises(ValueError, match=f"{packed.names[0]}: image label must be one of .*; got 'bad'"):
+        strange.targets()
 
 
 def test_sets_that_do_not_match_are_not_joined(tmp_path):

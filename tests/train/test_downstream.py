@@ -5,9 +5,11 @@ import os
 import signal
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from parts import names_of, use_small_networks, write_parts
+from parts import draw_part, names_of, use_small_networks, write_parts
+from PIL import Image
 
 from pumpgan.data.dataset import PART_CLASSES, Dataset, Entry, LabelClass
 from pumpgan.data.stream import Batch
@@ -287,3 +289,37 @@ def test_defects_pull_as_much_as_good_images_however_often_they_are_drawn(parts,
     targets = job.found.training.targets()
     drawn = (int(targets.sum()) + oversample) / (len(targets) + oversample)
     assert float(learner.weights[1]) * drawn == pytest.approx(0.5) == float(learner.weights[0]) * (1 - drawn)
+
+
+def test_equal_names_of_other_photographs_hold_nothing_back(parts, tmp_path):
+    other = write_parts(tmp_path / "other")  # of another folder, its photographs called alike
+    found = load_validated([str(parts), str(other)], ClassifierConfig(), with_targets, "t")
+    assert not found.left_out
+    assert sum(entry in found.training.entries for entry in Dataset.open(other).split("train")) == 60
+
+
+def test_a_photograph_of_a_held_out_group_is_not_learnt_from_in_another_set(tmp_path):
+    def write(folder, photograph, **source):
+        about = dict(name="parts", classes=PART_CLASSES, size=(16, 16), channels=1, flips="hv")
+        with DatasetWriter(folder, **about, **source) as writer:
+            for i in range(10):
+                entry = Entry(f"part_{i}", "train", photographs=(f"part_{i}_{photograph}",), group=f"part_{i}")
+                writer.add(entry, *draw_part(np.random.default_rng(i), i % 2 == 0))
+        return str(folder)
+
+    first = write(tmp_path / "first", "before")
+    second = write(tmp_path / "second", "after", source={"importer": "select", "folder": first, "of": {}})
+    found = load_validated([first, second], ClassifierConfig(), with_targets, "t")
+    learnt, held_out = ({entry.group for entry in part.entries} for part in (found.training, found.validation))
+    assert found.left_out == len(held_out) == 2 and not learnt & held_out
+
+
+def test_a_defect_that_did_not_outlive_resizing_teaches_no_segmenter_that_it_is_good(tmp_path):
+    data = write_parts(tmp_path / "parts")
+    for entry in Dataset.open(data).split("train"):
+        if entry.name.startswith("part_10_"):
+            Image.fromarray(np.zeros((16, 16), np.uint8)).save(data / "labels" / f"{entry.name}.png")
+    found = SegmenterJob([str(data)], (), SegmenterConfig()).found
+    named = {entry.name for part in (found.training, found.validation) for entry in part.entries}
+    assert found.untold == 2 and not named & {"part_10_0", "part_10_1"}
+    assert ClassifierJob([str(data)], (), ClassifierConfig()).found.untold == 0

@@ -5,10 +5,12 @@ import math
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from parts import names_of, use_small_networks, write_parts
+from PIL import Image
 from plates import PLATE_CLASSES, draw_plate
 from small_encoder import use_small_encoder, write_gan_run
 
@@ -195,7 +197,7 @@ def test_unlabelled_sets_serve_the_step_towards_images_alone(gan, plates, many_p
     held_out = names_of(more.found.validation.entries)
     assert held_out == names_of(alone.found.validation.entries)
     assert len(labelled) == len(alone.labelled) == 48 - len(held_out)
-    assert len(images) == len(labelled) + 450 - len(held_out)  # which have the same names there
+    assert len(images) == len(labelled) + 450  # photographs of their own, whatever they are called
     assert more.digest != alone.digest
     assert "labels" in more.learnt() and images(0).labels is None and labelled(0).labels is not None
 
@@ -234,8 +236,6 @@ def test_runs_of_other_kinds_are_refused(gan, plates, tmp_path, monkeypatch):
 
 
 def write_other(out, classes=PLATE_CLASSES, labelled=True, channels=3):
-    import numpy as np
-
     rng = np.random.default_rng(1)
     about = dict(name="other", classes=classes, size=(16, 16), channels=channels, flips="hv")
     with DatasetWriter(out, **about) as writer:
@@ -255,6 +255,14 @@ def test_data_unlike_those_of_the_gan_are_refused(gan, plates, tmp_path):
     refused(config_for(gan), grey, tmp_path, "channels must be those of .*: 3; got 1")
     unlabelled = write_other(tmp_path / "unlabelled", labelled=False)
     refused(config_for(gan), unlabelled, tmp_path, "holds no train image with pixel labels to learn from")
+
+
+def test_labels_that_are_all_ground_are_refused(gan, plates, tmp_path):
+    ground = tmp_path / "ground"
+    shutil.copytree(plates, ground)
+    for path in (ground / "labels").iterdir():
+        Image.fromarray(np.zeros((16, 16), np.uint8)).save(path)
+    refused(config_for(gan), ground, tmp_path, "no pixel to be learnt from is of another class than ground")
 
 
 def test_a_missing_file_of_weights_is_named_before_the_run_has_a_folder(gan, plates, tmp_path):
