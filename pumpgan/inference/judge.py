@@ -15,6 +15,7 @@ from pumpgan.data.packed import Packed, pack
 from pumpgan.data.picture import sample_sheet, save_png
 from pumpgan.data.prediction_sheet import Predictions, by_outcome, prediction_sheet
 from pumpgan.data.splits import refuse_trained_on
+from pumpgan.inference.lineage import learnt_from
 from pumpgan.inference.predictor import Predictor
 from pumpgan.metrics.classification import ClassificationScores
 from pumpgan.metrics.segmentation import SegmentationScores
@@ -41,13 +42,14 @@ def judge(
     image (what it takes to compute the scores of any choice of photographs), and predictions.png.
 
     Raises ValueError where the dataset does not fit the run, holds nothing to compare with, or where `split` is test
-    and the run was trained or validated on one of its photographs.
+    and the run was trained or validated on one of its photographs, or a run that it is built on, or whose images it
+    learnt from, was.
     """
     predictor = Predictor(run, checkpoint=checkpoint, device=device)
     record = predictor.record
     dataset = Dataset.open(data)
     if split == "test":
-        refuse_trained_on(dataset, [Path(path) for path in record.data])
+        refuse_trained_on(dataset, learnt_from(run))
     packed = comparable(predictor, dataset, split)
     scores, sheet = (classify if record.model == "classifier" else segment)(predictor, packed, advance)
     per_image = [
@@ -92,7 +94,7 @@ def comparable(predictor: Predictor, dataset: Dataset, split: str) -> Packed:
         raise ValueError(
             f"{dataset.path}: its images are {size[1]}x{size[0]}, the run's {width}x{height}; import them so"
         )
-    told = packed.labelled if record.learns_labels else packed.targets() >= 0
+    told = packed.pixels_tell() if record.learns_labels else packed.targets() >= 0
     if not bool(told.any()):
         what = "pixel labels" if record.learns_labels else "an image label or pixel labels"
         raise ValueError(f"{dataset.path}: no {split} image has {what} to compare with")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from pumpgan.metrics.segmentation import Areas, overlaps
 from pumpgan.train.checkpoint import FILES
 from pumpgan.train.downstream_config import ClassifierConfig, SegmenterConfig
 from pumpgan.train.loop import Goal
+from pumpgan.train.record import RunRecord
 from pumpgan.train.run import start
 
 CONFIGS = {
@@ -93,6 +95,12 @@ def test_a_set_that_was_trained_on_is_no_test(data, trained, tmp_path):
     with pytest.raises(ValueError, match="photograph part_0 was trained on, in"):
         judge(trained / "classifier", swapped)
     assert judge(trained / "classifier", swapped, split="train")["scores"]["images"] == 20
+    built = tmp_path / "built"  # on that run's networks, with data of its own
+    shutil.copytree(trained / "classifier", built)
+    other = str(write_parts(tmp_path / "other", first=100))
+    replace(RunRecord.read(built), data=(other,), networks=str(trained / "classifier")).write(built)
+    with pytest.raises(ValueError, match="photograph part_0 was trained on, in"):
+        judge(built, swapped)
 
 
 @pytest.mark.parametrize(
