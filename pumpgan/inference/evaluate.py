@@ -24,7 +24,15 @@ ON_GPU, ON_GPU_SG2 = 10_000, 50_000  # generated images where the user asks for 
 Advance = Callable[[str, int, int], object]
 
 
-def evaluate(
+def evaluate(run: Path, data: Path, **options: Any) -> dict[str, Any]:
+    """`compare_with`, of the same options, appended to the run's evaluations.jsonl."""
+    result = compare_with(run, data, **options)
+    with open(run / "evaluations.jsonl", "a") as file:
+        file.write(json.dumps(result, allow_nan=False) + "\n")
+    return result
+
+
+def compare_with(
     run: Path,
     data: Path,
     *,
@@ -39,9 +47,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Compares `count` samples of the averaged generator at truncation 1 with all of a dataset's split, without flips.
 
-    The real images and labels are brought to the run's resolution. The result is appended to the run's
-    evaluations.jsonl: what `metrics.labels.compare` says of the labels, and in `image_metrics` what
-    `metrics.images.compare` says of the images.
+    The real images and labels are brought to the run's resolution. Returns what `metrics.labels.compare` says of the
+    labels, and in `image_metrics` what `metrics.images.compare` says of the images.
 
     metric: images, labels, or all that the run draws.
     inception: file of an Inception network, for FID; without one the stand-in measures images.
@@ -92,8 +99,6 @@ def evaluate(
         result |= label_metrics.compare(reference, labels)
     if real and features:
         result["image_metrics"] = image_metrics.compare(real, features)
-    with open(run / "evaluations.jsonl", "a") as file:
-        file.write(json.dumps(result, allow_nan=False) + "\n")
     return result
 
 

@@ -33,13 +33,16 @@ def judge(
     *,
     split: str = "test",
     checkpoint: int | None = None,
+    out: Path | None = None,
     device: torch.device | None = None,
     advance: Advance = lambda what, images, total: None,
 ) -> dict[str, Any]:
     """Scores of a run's best network on a dataset's split, without flips, at the run's resolution.
 
-    Appended to the run's evaluations.jsonl; `folder` of what is returned holds scores.json, images.jsonl, a line an
-    image (what it takes to compute the scores of any choice of photographs), and predictions.png.
+    `folder` of what is returned holds scores.json, images.jsonl, a line an image (what it takes to compute the scores
+    of any choice of photographs), and predictions.png.
+
+    out: that folder; None: one in the run's, whose evaluations.jsonl then gets a line.
 
     Raises ValueError where the dataset does not fit the run, holds nothing to compare with, or where `split` is test
     and the run was trained or validated on one of its photographs, or a run that it is built on, or whose images it
@@ -56,7 +59,7 @@ def judge(
         {"name": entry.name, "photographs": entry.photographs, "group": entry.group, "kind": entry.kind} | figures
         for entry, figures in zip(packed.entries, scores.per_image(), strict=True)
     ]
-    folder = run / "evaluations" / f"{predictor.step}-{dataset.path.resolve().name}-{split}"
+    folder = out or run / "evaluations" / f"{predictor.step}-{dataset.path.resolve().name}-{split}"
     result = {
         "kind": record.model,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -74,8 +77,9 @@ def judge(
     (folder / "images.jsonl").write_text("".join(json.dumps(line, allow_nan=False) + "\n" for line in per_image))
     (folder / "scores.json").write_text(json.dumps(result | {"curve": scores.curve()}, indent=1, allow_nan=False))
     save_png(sheet, folder / "predictions.png")
-    with open(run / "evaluations.jsonl", "a") as file:
-        file.write(json.dumps(result, allow_nan=False) + "\n")
+    if out is None:
+        with open(run / "evaluations.jsonl", "a") as file:
+            file.write(json.dumps(result, allow_nan=False) + "\n")
     return result
 
 

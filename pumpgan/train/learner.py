@@ -77,6 +77,11 @@ class Learner(ABC):
         """Whether training ends before its goal."""
         return False
 
+    @property
+    def checkpoint_every(self) -> int:
+        """Steps between the checkpoints that are measured; 0: all are, and the clock says when."""
+        return 0
+
     def snapshot_due(self, saved_step: int) -> bool:
         """Whether something is to be kept for good at a checkpoint, the last one being of `saved_step`."""
         return False

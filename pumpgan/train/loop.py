@@ -56,12 +56,13 @@ def train(
     digest: str,
     looks: Looks,
 ) -> None:
-    """To `goal` from where `learner` stands; a grid and a checkpoint at the start, every 5 minutes, at the end.
+    """To `goal` from where `learner` stands; a grid and a checkpoint at the start, every 5 minutes, at the end, and as
+    often as `learner.checkpoint_every` says.
 
     streams: what `learner.step_of` takes a batch of each of.
     Raises Interrupted on SIGTERM and Ctrl-C, ValueError when a loss or gradient is not finite.
     """
-    config = learner.config
+    config, every = learner.config, learner.checkpoint_every
 
     def save(*, finished: bool, leaving: bool = False) -> None:
         check_finite(learner, run)
@@ -80,7 +81,7 @@ def train(
         warnings = looks.sample(learner) + learner.alarms()  # after the checkpoint, which matters more
         if warnings:
             journal.warn(learner.step, warnings)
-        if learner.step and not leaving:
+        if learner.step and not leaving and not every:
             looks.measure(learner)
 
     saved_step = learner.step
@@ -100,7 +101,11 @@ def train(
             if learner.step % LOG_EVERY == 0 or done:
                 check_finite(learner, run)
                 journal.log(learner.step, figures(learner, scalars), learner.MAIN)
-            if received or (time.monotonic() - saved_time > SAVE_EVERY and not done):
+            due = bool(every) and (learner.step % every == 0 or done)
+            if due:
+                with journal.aside(learner.step, "seconds/measurement"):
+                    looks.measure(learner)  # before the checkpoint: who is killed in between measures again, alike
+            if received or ((due or time.monotonic() - saved_time > SAVE_EVERY) and not done):
                 with journal.aside(learner.step, "seconds/checkpoint"):
                     save(finished=False, leaving=bool(received))
                 saved_step, saved_time = learner.step, time.monotonic()

@@ -78,6 +78,36 @@ def test_measuring_leaves_training_as_it_is(plates, tmp_path, monkeypatch):
         step_named(tmp_path / "without", "best")
 
 
+def test_the_best_does_not_depend_on_the_clock_where_steps_say_when_to_look(plates, tmp_path, monkeypatch):
+    for name, seconds in (("slow", 0.0), ("fast", 1e9)):
+        monkeypatch.setattr(loop, "SAVE_EVERY", seconds)
+        start_small(plates, tmp_path / name, 5, checkpoint_every=2)
+    assert measured(tmp_path / "slow") == measured(tmp_path / "fast") and sorted(measured(tmp_path / "fast")) == [
+        2,
+        4,
+        5,
+    ]
+    assert Best.read(tmp_path / "slow") == Best.read(tmp_path / "fast")
+    assert [path.name for path in sorted((tmp_path / "fast" / "checkpoints").iterdir())] == ["4", "5"]
+
+
+def test_who_is_killed_between_a_measurement_and_its_checkpoint_measures_again(plates, tmp_path, monkeypatch):
+    start_small(plates, tmp_path / "whole", 4, checkpoint_every=2)
+    run, save = tmp_path / "broken", loop.save_checkpoint
+
+    def killed(run, networks, rest, state, **options):
+        if state["step"] == 2:
+            raise KeyboardInterrupt
+        save(run, networks, rest, state, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "save_checkpoint", killed)
+        start_small(plates, run, 4, checkpoint_every=2)
+    assert Best.read(run).step == 2 and not (run / "checkpoints" / "2").exists()
+    assert resume(run, quiet=True, say=lambda text: 0)
+    assert measured(run) == measured(tmp_path / "whole") and Best.read(run) == Best.read(tmp_path / "whole")
+
+
 def test_a_better_value_of_before_a_resume_stays(plates, tmp_path):
     run = tmp_path / "run"
     start_small(plates, run, 2)
