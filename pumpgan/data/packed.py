@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from pumpgan.cache import user_cache
-from pumpgan.data.dataset import Dataset, Entry, LabelClass
+from pumpgan.data.dataset import PART_IMAGE_LABELS, Dataset, Entry, LabelClass
 from pumpgan.data.writer import publish
 
 CHUNK = 256  # images decoded ahead of the one being written
@@ -134,6 +134,21 @@ def pack(dataset: Dataset, split: str = "train", resolution: int | None = None) 
     return Packed(
         images, labels, labelled, entries, dataset.classes, dataset.image_labels, dataset.flips, content
     )  # fmt: skip
+
+
+def pack_told(dataset: Dataset, split: str = "train", resolution: int | None = None) -> Packed:
+    """`pack`, where an image that only its labels tell about gets the image label that they give at the dataset's own
+    size: small defects do not outlive resizing."""
+    packed = pack(dataset, split, resolution)
+    if packed.images.shape[2:] == dataset.size:
+        return packed
+    names = dataset.image_labels or PART_IMAGE_LABELS
+    told = pack(dataset, split).targets().tolist()
+    entries = tuple(
+        replace(entry, image_label=names[target]) if entry.image_label is None and target >= 0 else entry
+        for entry, target in zip(packed.entries, told, strict=True)
+    )
+    return replace(packed, entries=entries, image_labels=names)
 
 
 def merge(parts: Sequence[Packed]) -> Packed:

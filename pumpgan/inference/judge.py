@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from pumpgan.data.dataset import Dataset
-from pumpgan.data.packed import Packed, pack
+from pumpgan.data.packed import Packed, pack_told
 from pumpgan.data.picture import sample_sheet, save_png
 from pumpgan.data.prediction_sheet import Predictions, by_outcome, prediction_sheet
 from pumpgan.data.splits import refuse_trained_on
@@ -91,7 +91,7 @@ def comparable(predictor: Predictor, dataset: Dataset, split: str) -> Packed:
         raise ValueError(f"{dataset.path}: its classes are {names}; the run's are {', '.join(record.classes)}")
     if dataset.channels != record.channels:
         raise ValueError(f"{dataset.path}: its images have {dataset.channels} channels, the run's {record.channels}")
-    packed = pack(dataset, split, record.config.resolution or None)
+    packed = pack_told(dataset, split, record.config.resolution or None)
     size = tuple(packed.images.shape[2:])
     if size != record.size:
         height, width = record.size

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pumpgan.data.dataset import Dataset
-from pumpgan.data.packed import Packed, merge, pack
+from pumpgan.data.packed import Packed, merge, pack_told
 from pumpgan.data.splits import origin_of, refuse_shared, shown_by, validation_split
 from pumpgan.train.downstream_config import ValidatedConfig
 from pumpgan.train.training_data import refuse_unlike
@@ -59,7 +59,7 @@ def load_validated(
     opened = [Dataset.open(path) for path in (*data, *unlabelled)]
     refuse_shared(opened)
     refuse_unlike(opened, config.resolution)
-    parts = [pack(dataset, "train", config.resolution or None) for dataset in opened]
+    parts = [pack_told(dataset, "train", config.resolution or None) for dataset in opened]
     parts[len(data) :] = [part.keep_labels(0, config.seed) for part in parts[len(data) :]]
     every = merge(parts)
     learnt = told(every)

@@ -314,6 +314,22 @@ def test_a_photograph_of_a_held_out_group_is_not_learnt_from_in_another_set(tmp_
     assert found.left_out == len(held_out) == 2 and not learnt & held_out
 
 
+def test_a_defect_too_small_for_the_resolution_is_still_one_to_a_classifier(tmp_path):
+    data = tmp_path / "parts"
+    with DatasetWriter(data, name="parts", classes=PART_CLASSES, size=(16, 16), channels=1, flips="hv") as writer:
+        for i in range(20):
+            image, label = draw_part(np.random.default_rng(i), False)
+            label[2, 2] = i % 2  # of which nearest neighbours at half the size see nothing
+            writer.add(Entry(f"part_{i}", "train", photographs=(f"part_{i}",)), image, label)
+    for resolution in (0, 8):
+        found = ClassifierJob([str(data)], (), ClassifierConfig(resolution=resolution)).found
+        for part in (found.training, found.validation):
+            assert part.targets().tolist() == [int(entry.name.split("_")[1]) % 2 for entry in part.entries]
+            assert bool(part.labels.any()) is (resolution == 0)
+    with pytest.raises(ValueError, match="no pixel to be learnt from"):
+        SegmenterJob([str(data)], (), SegmenterConfig(resolution=8))
+
+
 def test_a_defect_that_did_not_outlive_resizing_teaches_no_segmenter_that_it_is_good(tmp_path):
     data = write_parts(tmp_path / "parts")
     for entry in Dataset.open(data).split("train"):
