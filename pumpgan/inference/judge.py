@@ -59,7 +59,8 @@ def judge(
         {"name": entry.name, "photographs": entry.photographs, "group": entry.group, "kind": entry.kind} | figures
         for entry, figures in zip(packed.entries, scores.per_image(), strict=True)
     ]
-    folder = out or run / "evaluations" / f"{predictor.step}-{dataset.path.resolve().name}-{split}"
+    name = f"{predictor.step}-{dataset.path.resolve().name}-{split}"
+    folder = out or place_for(run / "evaluations", name, dataset.path)
     result = {
         "kind": record.model,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -81,6 +82,22 @@ def judge(
         with open(run / "evaluations.jsonl", "a") as file:
             file.write(json.dumps(result, allow_nan=False) + "\n")
     return result
+
+
+def place_for(evaluations: Path, name: str, data: Path) -> Path:
+    """The folder of an evaluation, by its name; with a number behind it where a dataset of another place has that."""
+    folder, number = evaluations / name, 1
+    while holds_another(folder / "scores.json", data):
+        number += 1
+        folder = evaluations / f"{name}-{number}"
+    return folder
+
+
+def holds_another(scores: Path, data: Path) -> bool:
+    try:
+        return Path(json.loads(scores.read_text())["data"]).resolve() != data.resolve()
+    except (FileNotFoundError, ValueError, KeyError):  # nothing is there, or nothing whole
+        return False
 
 
 def comparable(predictor: Predictor, dataset: Dataset, split: str) -> Packed:

@@ -68,6 +68,12 @@ def test_the_test_photographs_are_scored_and_each_image_has_a_line(data, trained
     assert json.loads((trained / model / "evaluations.jsonl").read_text().splitlines()[-1]) == result
 
 
+def test_sets_of_one_name_in_two_places_have_a_folder_each(data, trained, tmp_path):
+    other = write_parts(tmp_path / data.name, first=300)
+    folders = [judge(trained / "classifier", place)["folder"] for place in (data, other, data, other)]
+    assert folders[:2] == folders[2:] and folders[1] == f"{folders[0]}-2"
+
+
 def test_it_is_the_best_network_that_answers(data, trained):
     predictor = Predictor(trained / "segmenter")
     tensors = {k: v for k, v in predictor.network.state_dict().items()}
