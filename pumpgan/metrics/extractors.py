@@ -149,7 +149,7 @@ def read_state(path: Path, content: bytes) -> dict[str, Tensor]:
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (RuntimeError, UnpicklingError, EOFError, ValueError, KeyError, IndexError) as error:
-        raise ValueError(f"{path}: is cut short, or not of torch ({first_line(error)}); {EXPECTED}") from error
+        raise ValueError(f"{path}: is cut short, or not of torch; {EXPECTED}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path}: holds something else than named tensors; {EXPECTED}")
     return state

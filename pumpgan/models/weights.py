@@ -68,8 +68,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         LookupError,
         TypeError,
     ) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise ValueError(f"{path}: is cut short, or no weights ({reason}); {EXPECTED}") from error
+        raise ValueError(f"{path}: is cut short, or no weights; {EXPECTED}") from error
     if isinstance(content, dict):
         content = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), content)
     named = isinstance(content, dict) and all(isinstance(k, str) and isinstance(content[k], Tensor) for k in content)

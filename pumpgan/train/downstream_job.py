@@ -113,7 +113,8 @@ class ClassifierJob(DownstreamJob):
         ]
 
     def looks(self, run: Path, journal: Journal, config: Any) -> Looks:
-        return Looks(ClassifierSampler(run, journal))
+        sampler = ClassifierSampler(run, journal)
+        return Looks(sampler, sampler.tell_best)
 
     def introduction(self, record: RunRecord, learner: Trained) -> list[str]:
         lines, targets = super().introduction(record, learner), self.found.training.targets()
@@ -142,4 +143,5 @@ class SegmenterJob(DownstreamJob):
         ]
 
     def looks(self, run: Path, journal: Journal, config: Any) -> Looks:
-        return Looks(SegmenterSampler(run, journal))
+        sampler = SegmenterSampler(run, journal)
+        return Looks(sampler, sampler.tell_best)

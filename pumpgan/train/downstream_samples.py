@@ -31,6 +31,12 @@ class DownstreamSampler(ABC):
         self.journal.picture(learner.step, "samples", np.asarray(sheet.convert("RGB")))
         return []
 
+    def tell_best(self, learner: Validated) -> None:
+        """Says how well the best network so far scored on validation photographs."""
+        if best := int(learner.best.step):
+            score = f"best {learner.SCORE} {float(learner.best.score):.3f}"
+            self.journal.say(f"step {learner.step}: {score} of validation, at step {best}")
+
     @abstractmethod
     def sheet(self, learner: Validated) -> Image.Image: ...
 

@@ -89,7 +89,8 @@ class EncoderJob(ValidatedJob):
         ]
 
     def looks(self, run: Path, journal: Journal, config: EncoderConfig) -> Looks:
-        return Looks(EncoderSampler(run, journal))
+        sampler = EncoderSampler(run, journal)
+        return Looks(sampler, sampler.tell_best)
 
     def learnt(self) -> str:
         return f"{super().learnt()}, {len(self.labelled)} of them with labels"

@@ -113,7 +113,8 @@ def refuse_unlike(datasets: Sequence[Dataset], resolution: int) -> None:
         ):
             resized = what == "size" and resolution  # all are brought to it
             if ours != theirs and not resized:
-                raise ValueError(f"{other.path}: {what} must be those of {first.path}: {ours}; got {theirs}")
+                advice = "; --resolution brings all to one size" if what == "size" else ""
+                raise ValueError(f"{other.path}: {what} must be those of {first.path}: {ours}; got {theirs}{advice}")
 
 
 def conditions_of(packed: Packed, data: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:

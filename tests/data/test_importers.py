@@ -288,10 +288,25 @@ def test_the_same_import_makes_the_same_bytes_however_many_workers(tmp_path, mon
 
 
 def test_boxes_lie_inside_and_shrink_to_a_small_photograph():
-    drawn = boxes("tile", 0, (5, 7, 108, 47), 256)
-    seen = [next(drawn) for _ in range(200)]
-    assert all(r - x == b - y == 40 and x >= 5 and r <= 108 and (y, b) == (7, 47) for x, y, r, b in seen)
-    assert min(x for x, *_ in seen) == 5 and max(r for _, _, r, _ in seen) == 108
+    seen = list(boxes("tile", 0, (5, 7, 108, 47), 256))
+    assert all(r - x == b - y == 40 and (y, b) == (7, 47) for x, y, r, b in seen)
+    assert sorted(x for x, *_ in seen) == list(range(5, 69))  # each place once, then no more
+
+
+def test_a_photograph_no_larger_than_a_crop_gives_one_image_and_not_as_many_copies_as_there_are_patches(tmp_path):
+    opened = import_dataset("label-maps", tmp_path / "set", label_maps(tmp_path / "from"), patches=5, crop=256)
+    assert len(opened.entries) == len({entry.photographs for entry in opened.entries}) > 0
+
+
+def test_more_crops_with_a_defect_than_there_are_places_are_refused(tmp_path):
+    wanted = {"patches": 0, "crop": 256, "with_defect": 1000}
+    refused(
+        tmp_path,
+        "different crops hold a defect, 1000 are wanted",
+        "magnetic-tile",
+        magnetic_tile(tmp_path / "tiles"),
+        **wanted,
+    )
 
 
 def test_letterboxing_mirrors_what_is_there():

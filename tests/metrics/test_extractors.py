@@ -145,8 +145,9 @@ def test_what_is_no_inception_network_is_refused_by_name(tmp_path, torchvision_f
         ("plain.pt", plain_script(), "does not run on an image"),
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match=f"{name}: .*{expected}.*--inception takes NVIDIA's"):
+        with pytest.raises(ValueError, match=f"{name}: .*{expected}.*--inception takes NVIDIA's") as raised:
             load_extractor(tmp_path / name)
+        assert "weights_only" not in str(raised.value)  # torch's advice: to run what it refused
     assert not Path("was_run").exists()
     with pytest.raises(FileNotFoundError, match=r"absent\.pt: is no file; --inception takes"):
         load_extractor(tmp_path / "absent.pt")

@@ -122,6 +122,23 @@ def test_sets_of_other_classes_or_flips_are_refused_by_name(parts, tmp_path):
         SegmenterJob([str(parts), str(write_parts(tmp_path / "h", flips="h"))], (), SegmenterConfig())
 
 
+def test_a_set_of_another_size_is_refused_with_the_way_out_which_leads_out(parts, tmp_path):
+    drawn = Dataset.open(parts).derived("generate", {}) | {"size": (32, 32)}
+    with DatasetWriter(tmp_path / "drawn", **drawn) as writer:
+        writer.add(Entry("drawn", "train"), np.zeros((32, 32), np.uint8), np.zeros((32, 32), np.uint8))
+    sets = [str(parts), str(tmp_path / "drawn")]
+    with pytest.raises(ValueError, match=r"drawn: size must be .*; --resolution brings all to one size"):
+        ClassifierJob(sets, (), ClassifierConfig())
+    ClassifierJob(sets, (), ClassifierConfig(resolution=16))
+
+
+def test_a_run_says_how_well_its_best_network_scored_on_validation_photographs(parts, tmp_path, capsys):
+    train(ClassifierConfig(batch=8, validate_every=2), [parts], tmp_path / "run", 4)
+    best = validations(tmp_path / "run")[4]
+    told = f"step 4: best f1 {best['validation/best']:.3f} of validation, at step {best['validation/best_step']:.0f}"
+    assert told in capsys.readouterr().out
+
+
 # Learning -------------------------------------------------------------------------------------------------------
 
 

@@ -66,9 +66,13 @@ class ImportOptions:
     )
     count: int | None = option("Photographs to take, drawn by seed; or to draw: faces (2000), pumps (200).")
     seed: int = option("Seed of the crops, of what is drawn and of --count.", 0)
-    patches: int | None = option("Random crops a photograph; 0 takes the whole of it (0; pumps: 64).")
+    patches: int | None = option(
+        "Random crops a photograph, none twice; 0 takes the whole of it (0; pump, synthetic-pump: 64)."
+    )
     crop: int = option("Side of a crop, in the photograph's pixels.", 256)
-    with_defect: int = option("Draw on, keeping only crops with a defect, until train has this many.", 0)
+    with_defect: int = option(
+        "Draw on, keeping only crops with a defect (resizing may lose it), until train has this many.", 0
+    )
     mask_threshold: int | None = option("A mask's pixel is a defect if brighter than this (127).")
     no_mask: str | None = option("What an image without mask is; else it is refused.", choices=("good", "unlabelled"))
     classes: str | None = option("One class of defects, or one a kind (merged).", choices=("merged", "kinds"))

@@ -92,18 +92,23 @@ def cut_crops(
 
 
 def boxes(name: str, seed: int, area: Box, crop: int) -> Iterator[Box]:
-    """Endless random square boxes within `area` of a photograph, of side min(crop, width, height of the area).
+    """Random square boxes within `area` of a photograph, of side min(crop, width, height of the area), each once: as
+    many as there are places, which is one where the photograph is no larger than a crop.
 
     They derive from the seed and the photograph's name alone: neither workers nor other photographs change them.
     """
     first, upper, last, lower = area
     side = min(crop, last - first, lower - upper)
+    places = (last - first - side + 1) * (lower - upper - side + 1)
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
     generator = np.random.Generator(np.random.PCG64([seed, key]))
-    while True:
+    drawn: set[tuple[int, int]] = set()
+    while len(drawn) < places:
         left = int(generator.integers(first, last - side + 1))
         top = int(generator.integers(upper, lower - side + 1))
-        yield left, top, left + side, top + side
+        if (left, top) not in drawn:
+            drawn.add((left, top))
+            yield left, top, left + side, top + side
 
 
 def area_of(photograph: Photograph, pixels: Pixels) -> Box:
@@ -126,7 +131,7 @@ def cut(pixels: Pixels, box: Box) -> Pixels:
 class Draws(NamedTuple):
     """The further draws of a photograph that has a defect.
 
-    name: the photograph's. hits: how many of its first draws hold a defect. boxes: those after them, endless.
+    name: the photograph's. hits: how many of its first draws hold a defect. boxes: those after them.
     hit: tells of a box whether a defect is in it.
     """
 
@@ -152,18 +157,20 @@ def draws_beyond(photograph: Photograph, *, patches: int, crop: int, seed: int) 
 def draws_until(turns: Sequence[Draws], *, patches: int, with_defect: int) -> dict[str, list[int]]:
     """Which draws to keep beyond the first `patches`, per photograph, so that `with_defect` crops in all hold a defect.
 
-    The photographs (at least one) take turns: a further draw is kept where it holds a defect, until there are enough,
-    so photographs give crops as often as random draws hit.
+    The photographs take turns: a further draw is kept where it holds a defect, until there are enough, so photographs
+    give crops as often as random draws hit. Raises ValueError where all places together hold fewer.
     """
     hits = sum(draws.hits for draws in turns)
     kept: dict[str, list[int]] = {}
-    for draw in itertools.count(patches):
-        for draws in turns:
+    for number, row in enumerate(itertools.zip_longest(*(draws.boxes for draws in turns)), patches):
+        for draws, box in zip(turns, row, strict=True):
             if hits >= with_defect:
                 return kept
-            if draws.hit(next(draws.boxes)):
-                kept.setdefault(draws.name, []).append(draw)
+            if box is not None and draws.hit(box):
+                kept.setdefault(draws.name, []).append(number)
                 hits += 1
+    if hits < with_defect:
+        raise ValueError(f"with_defect: only {hits} different crops hold a defect, {with_defect} are wanted")
     return kept
 
 

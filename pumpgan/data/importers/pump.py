@@ -1,7 +1,8 @@
 """Photographs of one part with masks of its defects: images/NAME.* and masks/NAME.*, the layout to bring one's own in.
 
-A mask may also be called NAME_mask or NAME_label; it is bright where a defect is. Photographs may be 16-bit: one range
-of brightness, over the whole set, becomes 0 to 255, so that exposures stay comparable.
+A mask may also be called NAME_mask or NAME_label; it is bright where a defect is. Of larger photographs only the middle
+is used, 1920 pixels each way: what is beyond it is left out, defects too. Photographs may be 16-bit: one range of
+brightness, over the whole set, becomes 0 to 255, so that exposures stay comparable.
 """
 
 import os
@@ -54,7 +55,7 @@ def plan_pump(folder: Path, *, mask_threshold: int = 127, no_mask: str | None = 
     """The photographs of images/ with their masks; defective is what has a bright pixel in its mask."""
     for needed in (folder / "images", folder / "masks"):
         if not needed.is_dir() and (needed.name == "images" or no_mask is None):
-            raise FileNotFoundError(f"{needed}: no such folder; --from must hold images/ and masks/")
+            raise FileNotFoundError(f"{needed}: no such folder; {folder} must hold images/ and masks/")
     faults: list[str] = []
     images = files_by_stem(folder / "images", IMAGE_SUFFIXES, faults)
     masks = files_by_stem(folder / "masks", IMAGE_SUFFIXES, faults) if (folder / "masks").is_dir() else {}
