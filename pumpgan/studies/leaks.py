@@ -1,5 +1,6 @@
 """No study judges by photographs that something in it was trained on, however far back."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -23,10 +24,13 @@ def refuse_leaks(dataset: str | Path | Dataset, stages: Sequence[Stage]) -> None
 
 def refuse_all_leaks(stages: Sequence[Stage]) -> None:
     """The same for every evaluation on a test split among the stages."""
+    judged: dict[Path, list[Stage]] = defaultdict(list)  # by the dataset, so that each is read but once
     for stage in in_order(stages):
         if stage.action == "evaluate" and stage.options.get("split", "test") == "test":
             for tested in origins(stage.inputs["data"]):
-                refuse_leaks(tested, [stage])
+                judged[tested].append(stage)
+    for tested, by in judged.items():
+        refuse_leaks(tested, by)
 
 
 def origins(stages: Sequence[Stage]) -> list[Path]:

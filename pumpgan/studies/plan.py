@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -152,7 +154,7 @@ def images_of(stage: Stage) -> int:
     if stage.action == "generate":
         return int(stage.options["count"])
     if stage.path:
-        return len(Dataset.open(stage.path).entries)
+        return size_of(stage.path, stage.action)[0]
     of = images_of(stage.inputs["of"][0])
     if stage.action == "paste":
         return of * int(stage.options["copies"])
@@ -166,7 +168,14 @@ def pixels_of(stage: Stage) -> int:
         if values.get("resolution"):
             return int(values["resolution"]) ** 2
     if stage.path:
-        height, width = (RunRecord.read(stage.path) if stage.action == "run" else Dataset.open(stage.path)).size
-        return height * width
+        return size_of(stage.path, stage.action)[1]
     roles = ("data", "of", "run")
     return pixels_of(next(stage.inputs[role][0] for role in roles if role in stage.inputs))
+
+
+@cache
+def size_of(path: Path, action: str) -> tuple[int, int]:
+    """(images, pixels of one) of a dataset or, without images, a run; read once, as large sets take their time."""
+    dataset = Dataset.open(path) if action == "dataset" else None
+    height, width = dataset.size if dataset else RunRecord.read(path).size
+    return len(dataset.entries) if dataset else 0, height * width

@@ -79,7 +79,7 @@ def test_workers_save_and_leave_when_who_started_them_is_gone(data, tmp_path):
     assert saved(store.place(stage)) and store.take(stage) is not None
 
 
-def test_a_stage_that_another_process_makes_is_waited_for(data, tmp_path):
+def test_a_stage_that_another_process_makes_is_waited_for_by_all_that_need_it(data, tmp_path):
     store, said = Store(tmp_path), []
     few = select("few", dataset("parts", data), count=2)
     lock = store.take(few)
@@ -89,8 +89,9 @@ def test_a_stage_that_another_process_makes_is_waited_for(data, tmp_path):
         if "waiting" in line:
             os.close(lock)
 
-    run([few], store, parallel=0, say=say)
-    assert said[1] == "few: another process is at it; waiting for that" and store.done(few)
+    run([select("fewer", few, count=1)], store, parallel=0, say=say)
+    assert said[1] == "few: another process is at it; waiting for that"
+    assert [line for line in said if "begins" in line] == ["[1/2] select few begins", "[2/2] select fewer begins"]
 
 
 def test_each_worker_gets_a_gpu_and_its_threads(monkeypatch):
