@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from pumpgan.data.dataset import size_text
 from pumpgan.data.stream import Stream, oversampling_weights
 from pumpgan.train.downstream import ClassifierLearner, SegmenterLearner, Trained
 from pumpgan.train.downstream_config import ClassifierConfig, SegmenterConfig, ValidatedConfig
@@ -26,11 +27,26 @@ from pumpgan.train.learner import Looks
 from pumpgan.train.precision import DTYPES
 from pumpgan.train.record import RunRecord
 
+# Pixels a side below which a ResNet ends in maps of a single pixel. The weights' gradient of a strided convolution of
+# such a map in bfloat16 is wrong on a CPU, up to infinite, by torch itself (2.15).
+SMALLEST_IN_BF16 = 32
+
 
 class ValidatedJob(Job):
     """What all models have in common that are validated."""
 
     found: ValidatedData
+
+    def settle(self, config: Any, device: torch.device) -> Any:
+        settled = super().settle(config, device)
+        if settled.precision != "bf16" or device.type != "cpu" or min(self.size) >= SMALLEST_IN_BF16:
+            return settled
+        if config.precision != "auto":
+            raise ValueError(
+                f"--precision bf16: needs images of at least {SMALLEST_IN_BF16} pixels a side on a CPU, got "
+                f"{size_text(self.size)}"
+            )
+        return replace(settled, precision="fp32")
 
     def check_goal(self, config: ValidatedConfig, steps: int | None) -> None:
         if steps is not None and steps < config.validate_every:

@@ -14,7 +14,7 @@ from PIL import Image
 from pumpgan.data.dataset import PART_CLASSES, Dataset, Entry, LabelClass
 from pumpgan.data.stream import Batch
 from pumpgan.data.writer import DatasetWriter
-from pumpgan.train import downstream
+from pumpgan.train import downstream, downstream_job, precision
 from pumpgan.train.checkpoint import FILES, latest
 from pumpgan.train.downstream_config import ClassifierConfig, SegmenterConfig
 from pumpgan.train.downstream_data import load_validated, with_targets
@@ -254,7 +254,8 @@ def test_a_signal_leaves_a_run_that_goes_on(parts, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("model", CONFIGS)
-def test_half_precision_learns_too_and_keeps_weights_in_full(parts, tmp_path, model):
+def test_half_precision_learns_too_and_keeps_weights_in_full(parts, tmp_path, monkeypatch, model):
+    monkeypatch.setattr(downstream_job, "SMALLEST_IN_BF16", 16)
     config = replace(CONFIGS[model], precision="bf16")
     learner = train(config, [parts], tmp_path / "run", 64)
     assert float(learner.best.score) > {"classifier": 0.8, "segmenter": 0.3}[model]
@@ -356,3 +357,15 @@ def test_a_defect_that_did_not_outlive_resizing_teaches_no_segmenter_that_it_is_
     named = {entry.name for part in (found.training, found.validation) for entry in part.entries}
     assert found.untold == 2 and not named & {"part_10_0", "part_10_1"}
     assert ClassifierJob([str(data)], (), ClassifierConfig()).found.untold == 0
+
+
+def test_images_too_small_for_half_precision_are_learnt_in_full(parts, monkeypatch):
+    monkeypatch.setattr(precision, "cpu_flags", lambda: {"avx512_bf16"})
+    job = ClassifierJob([str(parts)], (), ClassifierConfig())
+    assert job.settle(ClassifierConfig(), CPU).precision == "fp32"
+    with pytest.raises(
+        ValueError, match="precision bf16: needs images of at least 32 pixels a side on a CPU, got 16x16"
+    ):
+        job.settle(ClassifierConfig(precision="bf16"), CPU)
+    larger = ClassifierJob([str(parts)], (), ClassifierConfig(resolution=32))
+    assert larger.settle(ClassifierConfig(resolution=32), CPU).precision == "bf16"
