@@ -6,6 +6,7 @@ from pathlib import Path
 from pumpgan.data.dataset import Dataset
 from pumpgan.train.checkpoint import latest
 from pumpgan.train.quality import Best
+from pumpgan.train.record import RunRecord
 
 
 def dataset_digest(path: Path) -> str:
@@ -25,6 +26,7 @@ def dataset_digest(path: Path) -> str:
 
 def run_digest(path: Path) -> str:
     """Likewise over a run's config.json, the step and files of its newest checkpoint, and its best snapshot."""
+    RunRecord.read(path)  # which says it best where this is no run
     total = hashlib.sha256()
     add(total, path / "config.json")
     checkpoint = latest(path)
