@@ -27,7 +27,7 @@ def classification(
     """gans: runs trained elsewhere in place of an arm's own: `stylegan2-ada`, `stylegan2-ada-pasted`. sizes: images
     added in the second table; added: in the first. defect: the class that GANs are trained on images of."""
     given = gans or {}
-    check_given(given, ("stylegan2-ada", "stylegan2-ada-pasted"))
+    check_given(given, ("stylegan2-ada", "stylegan2-ada-pasted"), data)
     defects = select("defects", data, with_class=defect)
     pasted = paste("pasted", data)
     sets = {"stylegan2-ada": [defects], "stylegan2-ada-pasted": [defects, pasted]}

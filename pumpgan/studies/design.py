@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pumpgan.studies.stages import Stage, train
+from pumpgan.data.dataset import Dataset, size_text
+from pumpgan.studies.stages import Stage, path_of, train
+from pumpgan.train.record import RunRecord
 
 LIGHT: dict[str, Any] = dict(mirror=True, colour=1.0)  # the augmentation that costs nothing
 
@@ -53,21 +55,27 @@ class Study:
         return list({stage.key: stage for stage in found}.values())
 
 
-def check_given(given: Mapping[str, Stage], known: Sequence[str]) -> None:
-    """Raises ValueError where a run is given for no arm of the study."""
+def check_given(given: Mapping[str, Stage], known: Sequence[str], data: Stage) -> None:
+    """Raises ValueError where a run is given for no arm of the study, or draws images of another size than the data."""
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ValueError(f"--gan: this study's are {', '.join(known)}; got {', '.join(unknown)}")
+    size = Dataset.open(path_of(data)).size
+    for name, stage in given.items():
+        drawn = RunRecord.read(path_of(stage)).size
+        if drawn != size:
+            raise ValueError(f"--gan {name}: draws images of {size_text(drawn)}; the data are {size_text(size)}")
 
 
 def gan_of(
     name: str, model: str, data: Sequence[Stage], effort: Effort, given: Mapping[str, Stage], repeat: int, **config: Any
 ) -> Stage:
-    """The GAN of an arm: the run that the user gave by this name, else one to be trained; one for all repeats unless
-    each is to have its own."""
+    """The GAN of an arm: the run that the user gave by this name, else one to be trained, at the data's own size; one
+    for all repeats unless each is to have its own."""
     if name in given:
         return given[name]
     seed = repeat if effort.fresh_gans else 0
     own = f"-{repeat}" if effort.fresh_gans else ""
     steps = effort.gan_steps
-    return train(f"gan-{name}{own}", model, data, preset=effort.preset, steps=steps, seed=seed, **config)
+    about: dict[str, Any] = dict(resolution=0, seed=seed) | config
+    return train(f"gan-{name}{own}", model, data, preset=effort.preset, steps=steps, **about)

@@ -33,7 +33,7 @@ def segmentation(
     """share: of images with defects in what is learnt from and judged on: 1 for Table 3.3, 0.5 for 4.4. gans: runs
     trained elsewhere, named semanticgan, ours, ours+ld."""
     given = gans or {}
-    check_given(given, [name for name, _ in GANS.values()])
+    check_given(given, [name for name, _ in GANS.values()], data)
     learnt = select("learnt", data, with_class="defect", share=share)
 
     def judged(arm: str, repeat: int, extra: Sequence[Stage] = ()) -> Stage:

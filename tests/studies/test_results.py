@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from parts import use_small_networks
+from small_gan import SMALL_CONFIG
 
 from pumpgan.data.importers import import_dataset
 from pumpgan.report.study import write_pages
@@ -13,8 +15,11 @@ from pumpgan.studies.design import Effort
 from pumpgan.studies.results import write_results
 from pumpgan.studies.schedule import run
 from pumpgan.studies.segmentation import segmentation
-from pumpgan.studies.stages import dataset
+from pumpgan.studies.stages import dataset, in_order, trained_run
 from pumpgan.studies.store import Store
+from pumpgan.train.config import SemganConfig
+from pumpgan.train.loop import Goal
+from pumpgan.train.run import start
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +74,18 @@ def test_a_study_of_segmenters_judges_on_images_as_it_learnt_from(parts, tmp_pat
 def test_a_run_for_no_arm_is_refused(parts):
     with pytest.raises(ValueError, match="--gan: this study's are stylegan2-ada, stylegan2-ada-pasted; got biggan"):
         classification(dataset("parts", parts), EFFORT, gans={"biggan": dataset("parts", parts)})
+
+
+def test_a_run_that_draws_another_size_is_refused_before_anything_runs(parts, tmp_path):
+    config = SemganConfig(**SMALL_CONFIG | dict(resolution=16))
+    common = dict(preset="tiny", device=torch.device("cpu"), quiet=True, say=lambda line: None)
+    start(config, data=[parts], run=tmp_path / "run", goal=Goal(steps=1), **common)
+    given = {"ours": trained_run("given", tmp_path / "run")}
+    with pytest.raises(ValueError, match=r"--gan ours: draws images of 16x16.*; the data are 32x32"):
+        segmentation(dataset("parts", parts), EFFORT, gans=given)
+
+
+def test_gans_draw_at_the_size_of_the_data(parts):
+    study = segmentation(dataset("parts", parts), EFFORT)
+    gans = [stage for stage in in_order(study.stages) if stage.name.startswith("gan-")]
+    assert len(gans) == 3 and all(gan.options["config"]["resolution"] == 0 for gan in gans)
