@@ -20,6 +20,7 @@ from pumpgan.data.writer import DatasetWriter
 from pumpgan.inference.judge import judge
 from pumpgan.inference.predictor import Predictor
 from pumpgan.losses.segmentation import sigmoid_dice
+from pumpgan.train import downstream_job
 from pumpgan.train.checkpoint import FILES, averaged_tensors, latest
 from pumpgan.train.config import Stylegan2AdaConfig
 from pumpgan.train.downstream_config import ClassifierConfig, EncoderConfig
@@ -270,7 +271,8 @@ def test_a_missing_file_of_weights_is_named_before_the_run_has_a_folder(gan, pla
     refused(config, plates, tmp_path, r"vgg16\.pth: is no file; --perceptual takes", FileNotFoundError)
 
 
-def test_half_precision_learns_as_well(gan, plates, tmp_path):
+def test_half_precision_learns_as_well(gan, plates, tmp_path, monkeypatch):
+    monkeypatch.setattr(downstream_job, "SMALLEST_IN_BF16", 16)
     learner = train(config_for(gan, precision="bf16"), [plates], tmp_path / "run", 4)
     assert learner.network.generator.dtype == learner.best.network.generator.dtype == DTYPES["bf16"]
     assert all(p.dtype == torch.float32 for p in learner.network.parameters())
