@@ -118,15 +118,16 @@ def test_a_study_that_was_killed_again_and_again_ends_in_the_same_bytes(whole, d
     begun = time.monotonic()
     timed = begin(tmp_path / "timed")
     timed.join()
-    seconds = time.monotonic() - begun
-    killed, draw = 0, random.Random(0)
-    for _ in range(5):
+    of_a_stage, draw = (time.monotonic() - begun) / 8, random.Random(0)
+    for done in (0, 1, 3):  # of eight stages, so that some are left whenever the axe falls
         process = begin(tmp_path / "broken")
-        process.join(draw.uniform(0.1, 0.5) * seconds)
-        killed += process.is_alive()
+        while len(list((tmp_path / "broken").glob("*/done.json"))) < done:
+            assert process.is_alive()
+            time.sleep(0.002)
+        process.join(draw.uniform(0, 0.5) * of_a_stage)
+        assert process.is_alive()
         process.kill()
         process.join()
-    assert killed >= 3
     final = begin(tmp_path / "broken")
     final.join()
     assert final.exitcode == 0
